@@ -1,0 +1,142 @@
+/* The collector, watched from the allocator: cycles, pauses, their time. A pause is one run of the
+   collector, from the moment the VM enters it to the moment it goes on with the program.
+
+   A pause is bracketed between an opening and a closing:
+
+     state       event                                                        → state
+     CLOSED      an allocation takes the debt above zero                      → AUTOMATIC
+     CLOSED      collectgarbage is called                                     → FORCED
+     CLOSED      the allocator fails                                          → EMERGENCY
+     CLOSED      a free while the collector works that nothing announced      → UNSEEN
+     AUTOMATIC   another such allocation before the collector ran             → AUTOMATIC, opened
+   anew AUTOMATIC   the hook finds that the collector has not run                → AUTOMATIC,
+   drifted AUTOMATIC, EMERGENCY, UNSEEN   allocator or hook find that it has run    → CLOSED,
+   recorded EMERGENCY   the next request shows that it has not run                   → CLOSED any
+   collectgarbage is called                                     → FORCED FORCED      collectgarbage
+   returns                                       → CLOSED, recorded
+
+   "Has run" is judged by three signs: total changed, the debt is not what the last call left, or a
+   free came while the collector worked. All three are needed: a full cycle at a steady heap leaves
+   total and debt as they were.
+
+   Runs: VM thread (allocator, hook, collectgarbage); counters may be read from any thread. */
+#ifndef RTM_OBSERVERS_GC_H
+#define RTM_OBSERVERS_GC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ground/atomic.h"
+#include "ground/histogram.h"
+#include "vm/events.h"
+#include "vm/gcprobe.h"
+
+enum rtm_gc_bracket {
+    RTM_GC_CLOSED,
+    RTM_GC_AUTOMATIC,
+    RTM_GC_FORCED,
+    RTM_GC_EMERGENCY,
+    RTM_GC_UNSEEN,
+};
+
+/* Blocks above this are filled after the allocator gave them out and before the collector runs:
+   what they open is an upper bound. */
+#define RTM_GC_BIG_BLOCK 16384
+
+#define RTM_GC_RECENT_PAUSES 256
+
+struct rtm_gc_pause {
+    rtm_counter duration_ns;
+    rtm_counter end_wall_ns;
+};
+
+struct rtm_gc {
+    bool enabled;
+    bool has_probe;           /* pauses and cycles are exact */
+    bool counts_sentinels;    /* no probe: a finalized sentinel tells each cycle */
+    struct lua_State *thread; /* any thread that lives as long as the VM */
+    struct rtm_gcprobe probe;
+
+    enum rtm_gc_bracket bracket;
+    bool has_run;        /* the collector was seen at work within this bracket */
+    bool saw_major;      /* a free within it came while the collector had left the generations */
+    bool is_bounded;     /* opened by a big block, or drifted: its time is an upper bound */
+    int64_t seen_total;  /* total as of the last allocator call */
+    int64_t quiet_total; /* the same while closed, a value that total never has while open: one
+                            comparison for both */
+    int64_t expected_debt[2]; /* while open: if the VM accounts for the last call, if it does not
+                                 (auxlib's buffers) */
+    struct {
+        const void *ptr;
+        size_t osize, nsize;
+    } failed_request;
+    uint64_t opened_ticks;
+    uint64_t estimate; /* of the last look: it changes with full cycles only */
+    uint64_t cycle_opened_ticks;
+    uint64_t cycle_pauses_ns;
+    bool in_cycle;
+    bool forced_runs;  /* the collector works in the forced call, it does not only change parameters
+                        */
+    bool cycle_is_due; /* a cycle ended and the callbacks have not been told */
+
+    rtm_counter cycles_automatic, cycles_forced;
+    rtm_counter cycles_emergency; /* of the automatic ones: after an allocation that failed */
+    rtm_counter cycles_minor, cycles_major;
+    rtm_counter pauses;  /* all of them, timed or not */
+    rtm_counter untimed; /* of these: seen only when they were over */
+    struct rtm_histogram_time exact, bounded, forced;
+    rtm_counter goal_bytes, live_bytes;
+    rtm_counter last_end_wall_ns, last_duration_ns, last_pauses_ns;
+    struct rtm_gc_pause
+        recent[RTM_GC_RECENT_PAUSES]; /* ring; newest at (recent_count - 1) % size */
+    rtm_counter recent_count;
+};
+
+/* Nothing watched, all figures zero, in zeroed storage. */
+void rtm_gc_init(struct rtm_gc *gc);
+
+/* Starts to watch a VM, of which `thread` lives as long as it does; counters go on from where they
+   are. `main_thread` may be NULL where the VM does not tell it. Runs: VM thread. */
+void rtm_gc_start(struct rtm_gc *gc, struct lua_State *thread, struct lua_State *main_thread);
+void rtm_gc_stop(struct rtm_gc *gc);
+
+/* True if an allocator call that grows the heap by `grown` bytes (or not, if 0 or less) needs
+   rtm_gc_before and rtm_gc_after around it; false for nearly all. Inline:
+   bench/programs/binary_trees.lua. Runs: allocator. */
+static inline bool rtm_gc_concerns_growth(const struct rtm_gc *gc, int64_t grown)
+{
+    return *gc->probe.debt + grown > 0 || *gc->probe.total != gc->quiet_total;
+}
+
+/* The same for a call that frees a block. Within a run of the collector that is known already,
+ * frees are its daily work. */
+static inline bool rtm_gc_concerns_free(const struct rtm_gc *gc)
+{
+    bool is_quiet = *gc->probe.total == gc->quiet_total && *gc->probe.busy != 1;
+    return !is_quiet && !(gc->has_run && rtm_gcprobe_is_working(&gc->probe));
+}
+
+/* Before and after the real allocator call. `after` returns true where a hook at the VM's next step
+   is wanted. Runs: allocator. */
+void rtm_gc_before(struct rtm_gc *gc, const void *ptr, size_t osize, size_t nsize);
+bool rtm_gc_after(struct rtm_gc *gc, const void *ptr, size_t osize, size_t nsize,
+                  const void *block);
+
+/* The VM has reached an instruction: closes a pause that is over. Runs: VM thread, in a hook. */
+void rtm_gc_on_hook(struct rtm_gc *gc);
+
+/* Around a call of the collector that the program makes. `begin` returns false where the call is
+   nested in another one (a finalizer's), and then `end` must not be called. `step_kb` is the size
+   of a step. Runs: VM thread. */
+bool rtm_gc_begin_forced(struct rtm_gc *gc, enum rtm_collect_what what, int step_kb);
+void rtm_gc_end_forced(struct rtm_gc *gc, enum rtm_collect_what what);
+
+/* A sentinel was finalized: one cycle ended, on VMs without a probe. Runs: VM thread, in a
+ * finalizer. */
+void rtm_gc_on_sentinel(struct rtm_gc *gc);
+
+/* True once after each cycle. */
+bool rtm_gc_take_cycle(struct rtm_gc *gc);
+
+#endif

@@ -1,0 +1,250 @@
+#include "observers/sched.h"
+
+#include "vm/vm.h"
+
+static struct rtm_coroutine *find(const struct rtm_sched *sched, const struct lua_State *thread)
+{
+    return thread == sched->main.thread ? (struct rtm_coroutine *)&sched->main
+                                        : rtm_pointer_map_find(&sched->by_thread, thread);
+}
+
+static struct rtm_coroutine *add_record(struct rtm_sched *sched, struct lua_State *thread)
+{
+    struct rtm_coroutine *co = rtm_pool_take(&sched->records);
+    if (co && !rtm_pointer_map_add(&sched->by_thread, thread, co)) {
+        rtm_pool_give(&sched->records, co);
+        co = NULL;
+    }
+    if (!co) {
+        rtm_atomic_add(&sched->dropped, 1);
+        return NULL;
+    }
+    co->thread = thread;
+    co->id = ++sched->last_id;
+    co->state = RTM_COROUTINE_NEVER_STARTED;
+    rtm_atomic_add(&sched->created, 1);
+    return co;
+}
+
+/* A coroutine from before the observer, or one whose birth found no memory. What it did before is
+ * not known. */
+static struct rtm_coroutine *add_found(struct rtm_sched *sched, struct lua_State *thread)
+{
+    struct rtm_coroutine *co = add_record(sched, thread);
+    if (co)
+        rtm_atomic_add(&sched->found, 1);
+    return co;
+}
+
+/* Dead is a state that a record enters once in a life. */
+static void count_death(struct rtm_sched *sched, struct rtm_coroutine *co)
+{
+    if (co->state == RTM_COROUTINE_DEAD)
+        return;
+    if (co->switches == 0)
+        rtm_atomic_add(&sched->dead_unstarted, 1);
+    rtm_atomic_add(&sched->dead, 1);
+    co->state = RTM_COROUTINE_DEAD;
+}
+
+static void remove_record(struct rtm_sched *sched, struct rtm_coroutine *co)
+{
+    count_death(sched, co);
+    rtm_pointer_map_remove(&sched->by_thread, co->thread);
+    rtm_pool_give(&sched->records, co);
+}
+
+/* Runs, or waits for one that it resumed. */
+static bool is_on_chain(const struct rtm_coroutine *co)
+{
+    return co->state == RTM_COROUTINE_RUNNING || co->state == RTM_COROUTINE_NORMAL;
+}
+
+/* Puts a coroutine that got control past us onto the chain. */
+static void enter_unseen(struct rtm_sched *sched, struct lua_State *thread)
+{
+    struct rtm_coroutine *co = find(sched, thread);
+    if (!co)
+        co = add_found(sched, thread);
+    if (co)
+        rtm_sched_enter(sched, co);
+}
+
+/* Takes what gave control back past us off the chain, down to `co`. */
+static void leave_unseen(struct rtm_sched *sched, const struct rtm_coroutine *co)
+{
+    while (sched->current != co) {
+        struct rtm_coroutine *top = sched->current;
+        enum rtm_coroutine_state state = rtm_vm_thread_state(top->thread);
+        rtm_sched_leave(sched, top, state == RTM_COROUTINE_DEAD ? state : RTM_COROUTINE_SUSPENDED);
+    }
+}
+
+void rtm_sched_sync(struct rtm_sched *sched, struct lua_State *thread)
+{
+    if (sched->current->thread == thread)
+        return;
+    rtm_atomic_add(&sched->missed, 1);
+    struct rtm_coroutine *co = find(sched, thread);
+    if (co && is_on_chain(co))
+        leave_unseen(sched, co);
+    else
+        enter_unseen(sched, thread);
+}
+
+void rtm_sched_start(struct rtm_sched *sched, struct lua_State *thread,
+                     struct lua_State *main_thread)
+{
+    struct rtm_vm_thread_block block = {0};
+    rtm_pointer_map_init(&sched->by_thread);
+    rtm_pool_init(&sched->records, sizeof(struct rtm_coroutine));
+    rtm_site_init(&sched->sites);
+    sched->sees_births = rtm_vm_traits()->tells_threads && rtm_vm_find_thread_block(&block);
+    sched->thread_offset = block.offset;
+    sched->thread_bytes = block.bytes;
+    sched->main = (struct rtm_coroutine){.thread = main_thread ? main_thread : thread,
+                                         .state = RTM_COROUTINE_RUNNING};
+    sched->current = &sched->main;
+    sched->switched_ticks = rtm_clock_ticks();
+    sched->enabled = true;
+    if (thread != sched->main.thread)
+        enter_unseen(sched, thread);
+}
+
+/* All that was alive is out of sight: counted as dead, so that live counts restart at zero. */
+void rtm_sched_stop(struct rtm_sched *sched)
+{
+    if (!sched->enabled)
+        return;
+    sched->enabled = false;
+    sched->current = &sched->main;
+    rtm_atomic_set(&sched->dead, rtm_atomic_get(&sched->created));
+    rtm_atomic_set(&sched->dead_unstarted,
+                   rtm_atomic_get(&sched->created) - rtm_atomic_get(&sched->started));
+    rtm_atomic_set(&sched->depth, 0);
+    rtm_pointer_map_fini(&sched->by_thread);
+    rtm_pool_fini(&sched->records);
+    rtm_site_fini(&sched->sites);
+}
+
+static void note_birth(struct rtm_sched *sched, struct rtm_coroutine *co)
+{
+    char source[RTM_VM_SOURCE_BYTES];
+    int line;
+    co->born_ticks = rtm_clock_ticks();
+    if (rtm_vm_call_site(sched->current->thread, source, &line))
+        co->site = rtm_site_intern(&sched->sites, source, line);
+}
+
+void rtm_sched_birth(struct rtm_sched *sched, const char *block)
+{
+    rtm_sched_add(sched, (struct lua_State *)(block + sched->thread_offset));
+}
+
+void rtm_sched_add(struct rtm_sched *sched, struct lua_State *thread)
+{
+    struct rtm_coroutine *former = rtm_pointer_map_find(&sched->by_thread, thread);
+    if (former)
+        remove_record(sched, former); /* freed past us, and its address used again */
+    struct rtm_coroutine *co = add_record(sched, thread);
+    if (co)
+        note_birth(sched, co);
+}
+
+void rtm_sched_free(struct rtm_sched *sched, const char *block)
+{
+    const struct lua_State *thread = (const struct lua_State *)(block + sched->thread_offset);
+    struct rtm_coroutine *co = rtm_pointer_map_find(&sched->by_thread, thread);
+    if (!co)
+        return;
+    if (is_on_chain(co))
+        leave_unseen(sched, co->resumer); /* it runs no more, whatever we believed */
+    remove_record(sched, co);
+}
+
+/* Dead coroutines come back where C code puts a new function on a finished thread. */
+static void revive(struct rtm_sched *sched, struct rtm_coroutine *co)
+{
+    co->state = RTM_COROUTINE_NEVER_STARTED;
+    co->id = ++sched->last_id;
+    co->switches = 0;
+    co->run_ticks = 0;
+    co->switched_ticks = 0;
+    rtm_atomic_add(&sched->created, 1);
+    note_birth(sched, co);
+}
+
+struct rtm_coroutine *rtm_sched_prepare(struct rtm_sched *sched, struct lua_State *from,
+                                        struct lua_State *thread, int nargs)
+{
+    rtm_sched_sync(sched, from);
+    struct rtm_coroutine *co = find(sched, thread);
+    if (!co)
+        co = add_found(sched, thread);
+    if (!co) {
+        rtm_atomic_add(&sched->missed, 1);
+        return NULL;
+    }
+    if (RTM_LIKELY(co->state == RTM_COROUTINE_SUSPENDED ||
+                   co->state == RTM_COROUTINE_NEVER_STARTED))
+        return co;
+    if (is_on_chain(co) || !rtm_vm_is_startable(thread, nargs))
+        return NULL; /* the VM refuses to resume it */
+    revive(sched, co);
+    return co;
+}
+
+void rtm_sched_suspend(struct rtm_sched *sched, struct rtm_coroutine *co,
+                       enum rtm_coroutine_state state)
+{
+    if (RTM_UNLIKELY(sched->current != co)) {
+        if (!is_on_chain(co))
+            return; /* an event in between has told already that it stopped */
+        rtm_atomic_add(&sched->missed, 1);
+        leave_unseen(sched, co);
+    }
+    rtm_sched_leave(sched, co, state);
+}
+
+struct rtm_coroutine *rtm_sched_begin_close(struct rtm_sched *sched, struct lua_State *thread)
+{
+    struct rtm_coroutine *co = rtm_pointer_map_find(&sched->by_thread, thread);
+    if (!co || is_on_chain(co))
+        return NULL;
+    count_death(sched, co);
+    co->resumer = sched->current;
+    sched->current = co;
+    return co;
+}
+
+void rtm_sched_end_close(struct rtm_sched *sched, struct rtm_coroutine *co)
+{
+    sched->current = co->resumer;
+    co->resumer = NULL;
+}
+
+struct rtm_sched_census rtm_sched_census(const struct rtm_sched *sched)
+{
+    struct rtm_sched_census census = {.created = rtm_atomic_get(&sched->created),
+                                      .dead = rtm_atomic_get(&sched->dead)};
+    uint64_t depth = rtm_atomic_get(&sched->depth);
+    uint64_t unstarted = census.created - rtm_atomic_get(&sched->started);
+    census.live = census.created - census.dead;
+    census.running = depth > 0;
+    census.normal = depth > 0 ? depth - 1 : 0;
+    census.never_started = unstarted - rtm_atomic_get(&sched->dead_unstarted);
+    /* another thread may read between two of the VM's updates */
+    uint64_t others = depth + census.never_started;
+    census.suspended = census.live > others ? census.live - others : 0;
+    return census;
+}
+
+void rtm_sched_visit(const struct rtm_sched *sched,
+                     void (*visit)(const struct rtm_coroutine *co, void *to), void *to)
+{
+    const struct rtm_pointer_map *map = &sched->by_thread;
+    for (size_t i = 0; map->entries && i <= map->mask; i++) {
+        if (map->entries[i].key)
+            visit(map->entries[i].value, to);
+    }
+}

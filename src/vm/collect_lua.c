@@ -1,0 +1,143 @@
+#include "vm/collect_lua.h"
+
+#include <stddef.h>
+
+#include "ground/check.h"
+#include "vm/compat.h"
+#include "vm/events.h"
+#include "vm/replaced.h"
+
+#define GROUP "rtmetrics.replaced.collectgarbage"
+
+enum answer { ANSWER_NUMBER, ANSWER_KBYTES, ANSWER_BOOLEAN, ANSWER_MODE };
+
+struct option {
+    const char *name;
+    int request;
+    enum answer answer;
+    int announced; /* an rtm_collect_what, or -1 */
+};
+
+static const struct option options[] = {
+    {"stop", LUA_GCSTOP, ANSWER_NUMBER, -1},
+    {"restart", LUA_GCRESTART, ANSWER_NUMBER, RTM_COLLECT_RESTART},
+    {"collect", LUA_GCCOLLECT, ANSWER_NUMBER, RTM_COLLECT_FULL},
+    {"count", LUA_GCCOUNT, ANSWER_KBYTES, -1},
+    {"step", LUA_GCSTEP, ANSWER_BOOLEAN, RTM_COLLECT_STEP},
+    {"setpause", LUA_GCSETPAUSE, ANSWER_NUMBER, -1},
+    {"setstepmul", LUA_GCSETSTEPMUL, ANSWER_NUMBER, -1},
+#ifdef LUA_GCISRUNNING
+    {"isrunning", LUA_GCISRUNNING, ANSWER_BOOLEAN, -1},
+#endif
+#ifdef LUA_GCGEN
+    {"generational", LUA_GCGEN, ANSWER_MODE, RTM_COLLECT_GENERATIONAL},
+    {"incremental", LUA_GCINC, ANSWER_MODE, RTM_COLLECT_INCREMENTAL},
+#endif
+    {NULL, 0, 0, -1},
+};
+
+static const struct option *check_option(lua_State *L)
+{
+    const char *names[RTM_COUNT_OF(options)];
+    for (size_t i = 0; i < RTM_COUNT_OF(options); i++)
+        names[i] = options[i].name;
+    return &options[luaL_checkoption(L, 1, "collect", names)];
+}
+
+/* Lua reads one number for most options, two or three for the modes; asking for more would raise
+ * where it does not. */
+static int optional_number(lua_State *L, const struct option *option, int arg)
+{
+    int last = option->answer == ANSWER_MODE ? 4 : 2;
+    bool is_read = arg <= last;
+#if LUA_VERSION_NUM == 504
+    is_read = option->request == LUA_GCINC   ? arg <= 4
+              : option->request == LUA_GCGEN ? arg <= 3
+                                             : arg == 2 && (option->request == LUA_GCSTEP ||
+                                                            option->request == LUA_GCSETPAUSE ||
+                                                            option->request == LUA_GCSETSTEPMUL);
+#endif
+    return is_read ? rtm_compat_optint(L, arg, 0) : 0;
+}
+
+static void push_answer(lua_State *L, const struct option *option, int result)
+{
+#if LUA_VERSION_NUM == 504
+    if (result == -1) { /* asked inside a finalizer */
+        luaL_pushfail(L);
+        return;
+    }
+#endif
+    switch (option->answer) {
+    case ANSWER_KBYTES:
+        lua_pushnumber(L, (lua_Number)result + (lua_Number)lua_gc(L, LUA_GCCOUNTB, 0) / 1024);
+        break;
+    case ANSWER_BOOLEAN:
+        lua_pushboolean(L, result);
+        break;
+#ifdef LUA_GCGEN
+    case ANSWER_MODE:
+        lua_pushstring(L, result == LUA_GCGEN ? "generational" : "incremental");
+        break;
+#endif
+    default:
+        rtm_compat_pushint(L, result);
+        break;
+    }
+}
+
+static int collectgarbage(lua_State *L)
+{
+    struct rtm_vm_owner *owner = lua_touserdata(L, lua_upvalueindex(1));
+    const struct option *option = check_option(L);
+    int numbers[] = {optional_number(L, option, 2), optional_number(L, option, 3),
+                     optional_number(L, option, 4)};
+    bool is_announced =
+        option->announced >= 0 && owner->events->on_collect_begin(
+                                      owner, (enum rtm_collect_what)option->announced, numbers[0]);
+    int result = rtm_compat_gc(L, option->request, numbers[0], numbers[1], numbers[2]);
+    if (is_announced)
+        owner->events->on_collect_end(owner, (enum rtm_collect_what)option->announced, L);
+    push_answer(L, option, result);
+    return 1;
+}
+
+static void push_globals(lua_State *L)
+{
+#if LUA_VERSION_NUM == 501
+    lua_pushvalue(L, LUA_GLOBALSINDEX);
+#else
+    lua_pushglobaltable(L);
+#endif
+}
+
+void rtm_collect_lua_attach(struct lua_State *L, struct rtm_vm_owner *owner)
+{
+    luaL_checkstack(L, 4, NULL);
+    push_globals(L);
+    lua_getfield(L, -1, "collectgarbage");
+    bool is_there = lua_iscfunction(L, -1);
+    lua_pop(L, 1);
+    if (is_there) {
+        lua_pushlightuserdata(L, owner);
+        lua_pushcclosure(L, collectgarbage, 1);
+        rtm_replaced_set(L, GROUP, "collectgarbage");
+    }
+    lua_pop(L, 1);
+}
+
+void rtm_collect_lua_detach(struct lua_State *L)
+{
+    luaL_checkstack(L, 2, NULL);
+    push_globals(L);
+    rtm_replaced_restore(L, GROUP);
+    lua_pop(L, 1);
+}
+
+void rtm_collect_lua_run(struct lua_State *L, struct rtm_vm_owner *owner)
+{
+    bool is_announced = owner->events->on_collect_begin(owner, RTM_COLLECT_FULL, 0);
+    lua_gc(L, LUA_GCCOLLECT, 0);
+    if (is_announced)
+        owner->events->on_collect_end(owner, RTM_COLLECT_FULL, L);
+}
