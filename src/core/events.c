@@ -1,0 +1,201 @@
+#include "core/events.h"
+
+#include "core/context.h"
+#include "vm/alloc.h"
+#include "vm/callback.h"
+#include "vm/hook.h"
+#include "vm/resume_c.h"
+
+static void arm_hook(struct rtm_context *cx)
+{
+    if (!rtm_hook_arm(rtm_context_running(cx)))
+        rtm_atomic_add(&cx->hooks_refused, 1);
+}
+
+static bool has_callback_due(const struct rtm_context *cx)
+{
+    return cx->gc.cycle_is_due && cx->callbacks && !cx->runs_callbacks;
+}
+
+static void run_callbacks(struct rtm_context *cx, struct lua_State *L)
+{
+    if (!has_callback_due(cx) || !rtm_gc_take_cycle(&cx->gc))
+        return;
+    cx->runs_callbacks = true;
+    rtm_atomic_add(&cx->callback_errors, rtm_callback_run(L));
+    cx->runs_callbacks = false;
+}
+
+/* --- allocation --- */
+
+static inline void note_new(struct rtm_context *cx, size_t tag, size_t bytes, const void *block)
+{
+    rtm_heap_count_new(&cx->heap, tag, bytes);
+    if (RTM_UNLIKELY(tag == cx->thread_tag) && cx->sched.enabled && cx->sched.sees_births)
+        rtm_sched_birth(&cx->sched, block);
+}
+
+/* Before the block is gone: its address may be given out again at once. */
+static inline void note_free(struct rtm_context *cx, const void *block, size_t bytes)
+{
+    rtm_heap_count_free(&cx->heap, bytes);
+    if (RTM_UNLIKELY(bytes == cx->sched.thread_bytes) && cx->sched.enabled)
+        rtm_sched_free(&cx->sched, block);
+}
+
+/* The whole call where the collector is concerned: about one in a thousand. */
+static __attribute__((noinline)) void *alloc_watched(void *ud, void *ptr, size_t osize,
+                                                     size_t nsize, struct rtm_alloc *alloc)
+{
+    struct rtm_context *cx = alloc->owner;
+    rtm_gc_before(&cx->gc, ptr, osize, nsize);
+    if (ptr && !nsize)
+        note_free(cx, ptr, osize);
+    void *block = rtm_alloc_forward(alloc, ud, ptr, osize, nsize);
+    if (block && ptr)
+        rtm_heap_count_resize(&cx->heap, osize, nsize);
+    else if (block)
+        note_new(cx, osize, nsize, block);
+    else if (nsize)
+        rtm_atomic_add(&cx->heap.failures, 1);
+    bool has_opened = rtm_gc_after(&cx->gc, ptr, osize, nsize, block);
+    if (has_opened || has_callback_due(cx))
+        arm_hook(cx);
+    return block;
+}
+
+static __attribute__((noinline)) void note_failure(struct rtm_context *cx, const void *ptr,
+                                                   size_t osize, size_t nsize)
+{
+    rtm_atomic_add(&cx->heap.failures, 1);
+    if (cx->gc.has_probe)
+        rtm_gc_after(&cx->gc, ptr, osize, nsize, NULL);
+}
+
+static void *resize(void *ud, void *ptr, size_t osize, size_t nsize, struct rtm_alloc *alloc)
+{
+    struct rtm_context *cx = alloc->owner;
+    if (RTM_UNLIKELY(rtm_gc_concerns_growth(&cx->gc, (int64_t)nsize - (int64_t)osize)))
+        return alloc_watched(ud, ptr, osize, nsize, alloc);
+    void *block = rtm_alloc_forward(alloc, ud, ptr, osize, nsize);
+    if (RTM_LIKELY(block != NULL))
+        rtm_heap_count_resize(&cx->heap, osize, nsize);
+    else
+        note_failure(cx, ptr, osize, nsize);
+    return block;
+}
+
+void *rtm_events_on_alloc(void *ud, void *ptr, size_t osize, size_t nsize, struct rtm_alloc *alloc)
+{
+    struct rtm_context *cx = alloc->owner;
+    if (nsize && ptr)
+        return resize(ud, ptr, osize, nsize, alloc);
+    if (nsize) {
+        if (RTM_UNLIKELY(rtm_gc_concerns_growth(&cx->gc, (int64_t)nsize)))
+            return alloc_watched(ud, NULL, osize, nsize, alloc);
+        void *block = rtm_alloc_forward(alloc, ud, NULL, osize, nsize);
+        if (RTM_LIKELY(block != NULL))
+            note_new(cx, osize, nsize, block);
+        else
+            note_failure(cx, NULL, osize, nsize);
+        return block;
+    }
+    if (!ptr)
+        return rtm_alloc_forward(alloc, ud, NULL, osize, 0);
+    if (RTM_UNLIKELY(rtm_gc_concerns_free(&cx->gc)))
+        return alloc_watched(ud, ptr, osize, 0, alloc);
+    note_free(cx, ptr, osize);
+    return rtm_alloc_forward(alloc, ud, ptr, osize, 0);
+}
+
+/* --- hook, switches --- */
+
+static void on_hook(struct rtm_vm_owner *owner, struct lua_State *thread)
+{
+    struct rtm_context *cx = rtm_context_of(owner);
+    if (cx->sched.enabled)
+        rtm_sched_sync(&cx->sched, thread);
+    rtm_gc_on_hook(&cx->gc);
+    run_callbacks(cx, thread);
+}
+
+static struct rtm_coroutine *on_resume(struct rtm_vm_owner *owner, struct lua_State *from,
+                                       struct lua_State *thread, int nargs)
+{
+    struct rtm_context *cx = rtm_context_of(owner);
+    if (!cx->sched.enabled)
+        return NULL;
+    struct rtm_coroutine *co = rtm_sched_prepare(&cx->sched, from, thread, nargs);
+    if (co)
+        rtm_sched_enter(&cx->sched, co);
+    return co;
+}
+
+static void on_suspend(struct rtm_vm_owner *owner, struct rtm_coroutine *co,
+                       enum rtm_coroutine_state state)
+{
+    struct rtm_context *cx = rtm_context_of(owner);
+    if (cx->sched.enabled)
+        rtm_sched_suspend(&cx->sched, co, state);
+}
+
+static void on_create(struct rtm_vm_owner *owner, struct lua_State *thread)
+{
+    struct rtm_context *cx = rtm_context_of(owner);
+    if (cx->sched.enabled && !cx->sched.sees_births)
+        rtm_sched_add(&cx->sched, thread);
+}
+
+static struct rtm_coroutine *on_close_begin(struct rtm_vm_owner *owner, struct lua_State *thread)
+{
+    struct rtm_context *cx = rtm_context_of(owner);
+    return cx->sched.enabled ? rtm_sched_begin_close(&cx->sched, thread) : NULL;
+}
+
+static void on_close_end(struct rtm_vm_owner *owner, struct rtm_coroutine *co)
+{
+    struct rtm_context *cx = rtm_context_of(owner);
+    if (cx->sched.enabled)
+        rtm_sched_end_close(&cx->sched, co);
+}
+
+/* --- collections, libraries --- */
+
+static bool on_collect_begin(struct rtm_vm_owner *owner, enum rtm_collect_what what, int step_kb)
+{
+    return rtm_gc_begin_forced(&rtm_context_of(owner)->gc, what, step_kb);
+}
+
+static void on_collect_end(struct rtm_vm_owner *owner, enum rtm_collect_what what,
+                           struct lua_State *L)
+{
+    struct rtm_context *cx = rtm_context_of(owner);
+    rtm_gc_end_forced(&cx->gc, what);
+    run_callbacks(cx, L);
+}
+
+static void on_sentinel(struct rtm_vm_owner *owner, struct lua_State *L)
+{
+    struct rtm_context *cx = rtm_context_of(owner);
+    rtm_gc_on_sentinel(&cx->gc);
+    run_callbacks(cx, L);
+}
+
+static void on_load(struct rtm_vm_owner *owner)
+{
+    if (rtm_context_of(owner)->watches_c_resumes)
+        rtm_resume_c_rescan();
+}
+
+const struct rtm_vm_events rtm_events = {
+    .on_hook = on_hook,
+    .on_resume = on_resume,
+    .on_suspend = on_suspend,
+    .on_create = on_create,
+    .on_close_begin = on_close_begin,
+    .on_close_end = on_close_end,
+    .on_collect_begin = on_collect_begin,
+    .on_collect_end = on_collect_end,
+    .on_sentinel = on_sentinel,
+    .on_load = on_load,
+};
