@@ -1,5 +1,5 @@
---- Figures of the heap and the collector gathered in tables, after Go's runtime.MemStats and debug.GCStats. Used through
--- `rt.memstats()` and `rt.gcstats()`.
+--- Figures of the heap and the collector gathered in tables, after Go's runtime.MemStats and
+-- debug.GCStats. Used through `rt.memstats()` and `rt.gcstats()`.
 -- @module rtmetrics.memstats
 
 local core = require("rtmetrics.core")
@@ -61,8 +61,8 @@ local M = {}
 function M.read()
   local stats = read_fields(fields)
   stats.by_size = read_sizes()
-  local cpu = core.read({ "/cpu/classes/total:cpu-seconds" })[1].value
-  if stats.pause_total and cpu and cpu > 0 then
+  local cpu = os.clock() -- the process's, now; the metric of that name may be a second old
+  if stats.pause_total and cpu > 0 then
     stats.gc_cpu_fraction = stats.pause_total / cpu
   end
   return stats

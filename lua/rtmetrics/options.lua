@@ -147,19 +147,6 @@ function M.check(where, schema, given, level)
   return result
 end
 
---- Checks one argument's type.
--- @tparam string where the function, for the message
--- @tparam number position of the argument
--- @tparam string expected what `type()` must say
--- @param value
--- @raise where the caller of the function that calls this one can see it
--- @usage options.check_argument("rtmetrics.value", 1, "string", name)
-function M.check_argument(where, position, expected, value)
-  if type(value) ~= expected then
-    error(("%s: argument %d must be a %s, got %s"):format(where, position, expected, type(value)), 3)
-  end
-end
-
 --- Checks one positional argument.
 -- @tparam string where who asks, for the message ("rtmetrics.filter")
 -- @tparam number index the argument's position

@@ -37,6 +37,8 @@
 -- metrics) returns nil and a message at registration; an update never fails for it.
 -- @module rtmetrics.prometheus
 
+require("rtmetrics") -- attaches the observers, whose metrics are shown too
+
 local core = require("rtmetrics.core")
 local options = require("rtmetrics.options")
 

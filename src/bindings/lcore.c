@@ -1,6 +1,6 @@
 /* rtmetrics.core: the natives under lua/rtmetrics/, which document what programs see.
 
-     start(heap, gc, sched, sched_full) -> true | nil, message      stop() */
+     start(heap, gc, sched, sched_full, process) -> true | nil, message      stop() */
 #include <stdbool.h>
 
 #include "bindings/largs.h"
@@ -19,7 +19,8 @@ static int start_protected(lua_State *L)
     struct rtm_lifecycle_choice choice = {.heap = lua_toboolean(L, 2),
                                           .gc = lua_toboolean(L, 3),
                                           .sched = lua_toboolean(L, 4),
-                                          .sched_full = lua_toboolean(L, 5)};
+                                          .sched_full = lua_toboolean(L, 5),
+                                          .process = lua_toboolean(L, 6)};
     struct rtm_error err;
     if (rtm_lifecycle_start(cx, L, &choice, &err)) {
         lua_pushboolean(L, true);
@@ -37,12 +38,12 @@ static int stop_protected(lua_State *L)
 static int start(lua_State *L)
 {
     struct rtm_context *cx = rtm_largs_context(L);
-    lua_settop(L, 4);
+    lua_settop(L, 5);
     lua_pushcfunction(L, start_protected);
     lua_insert(L, 1);
     lua_pushlightuserdata(L, cx);
     lua_insert(L, 2);
-    if (lua_pcall(L, 5, 2, 0) == LUA_OK)
+    if (lua_pcall(L, 6, 2, 0) == LUA_OK)
         return 2;
     lua_pushcfunction(L, stop_protected);
     lua_pushlightuserdata(L, cx);
@@ -63,9 +64,16 @@ static const luaL_Reg natives[] = {{"start", start}, {"stop", stop}, {NULL, NULL
 
 __attribute__((visibility("default"))) int luaopen_rtmetrics_core(lua_State *L);
 
+/* A second copy of this library, loaded from another path, hands out the first one's natives: what
+   the first has patched and replaced, its own code must give back. */
+#define MODULE_KEY "rtmetrics.core"
+
 int luaopen_rtmetrics_core(lua_State *L)
 {
     struct rtm_error err;
+    lua_getfield(L, LUA_REGISTRYINDEX, MODULE_KEY);
+    if (lua_istable(L, -1))
+        return 1;
     struct rtm_context *cx = rtm_lifecycle_open(L, &err);
     if (!cx)
         return luaL_error(L, "%s", err.text);
@@ -76,5 +84,7 @@ int luaopen_rtmetrics_core(lua_State *L)
     rtm_lcoroutine_register(L, cx);
     rtm_lprocess_register(L, cx);
     rtm_lseries_register(L, &cx->series);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, MODULE_KEY);
     return 1;
 }

@@ -59,23 +59,31 @@ static void set_seconds(lua_State *L, const char *name, uint64_t ticks)
     rtm_largs_set_number(L, name, (double)rtm_clock_to_ns(ticks) / 1e9);
 }
 
+/* The table of sites may move with the next coroutine that a finalizer creates: copied before
+   anything is made. */
+static void set_site(lua_State *L, const struct rtm_sched *sched, uint32_t id)
+{
+    const struct rtm_site *found = rtm_site_get(&sched->sites, id);
+    if (!found)
+        return;
+    struct rtm_site site = *found;
+    lua_pushfstring(L, "%s:%d", site.source, site.line);
+    lua_setfield(L, -2, "created_at");
+}
+
 static void push_record(lua_State *L, const struct rtm_sched *sched, const struct rtm_coroutine *co,
                         uint64_t now)
 {
-    const struct rtm_site *site = rtm_site_get(&sched->sites, co->site);
     lua_createtable(L, 0, 8);
     rtm_largs_set_integer(L, "id", co->id);
     rtm_largs_set_string(L, "status", state_names[co->state]);
     rtm_largs_set_integer(L, "switches", co->switches);
     set_seconds(L, "run_time", co->run_ticks);
-    if (co->born_ticks)
-        set_seconds(L, "age", now - co->born_ticks);
+    if (co->born_ns)
+        rtm_largs_set_number(L, "age", (double)(rtm_clock_coarse_ns() - co->born_ns) / 1e9);
     if (co->switched_ticks)
         set_seconds(L, "idle", now - co->switched_ticks);
-    if (site) {
-        lua_pushfstring(L, "%s:%d", site->source, site->line);
-        lua_setfield(L, -2, "created_at");
-    }
+    set_site(L, sched, co->site);
 }
 
 /* Only after a full collection, and while no other can run, is a thread that has a record sure to
@@ -115,8 +123,29 @@ static int push_list(lua_State *L)
     return 1;
 }
 
-/* With threads: collect, keep the collector from running while the list is made, then let it go on
- * as it was. */
+/* One protected call, so that what it may raise (for want of memory; a finalizer's error
+   before 5.4) comes after the release. */
+static int hold_and_push_list(lua_State *L)
+{
+    struct rtm_error err;
+    if (rtm_runtime_hold_dead(lua_touserdata(L, 1), L, lua_touserdata(L, 3)))
+        return push_list(L);
+    rtm_error_set(&err, "cannot list threads inside a finalizer");
+    return rtm_largs_failure(L, &err);
+}
+
+static int list_with_threads(lua_State *L, struct rtm_context *cx)
+{
+    struct rtm_runtime_hold hold = {.was_stopped = true, .ran_callbacks = cx->runs_callbacks};
+    lua_pushcfunction(L, hold_and_push_list);
+    lua_pushlightuserdata(L, cx);
+    lua_pushboolean(L, true);
+    lua_pushlightuserdata(L, &hold);
+    int status = lua_pcall(L, 3, 2, 0);
+    rtm_runtime_release_dead(cx, L, &hold);
+    return status == LUA_OK ? 2 : lua_error(L);
+}
+
 static int list(lua_State *L)
 {
     struct rtm_context *cx = rtm_largs_context(L);
@@ -124,18 +153,13 @@ static int list(lua_State *L)
     if (!cx->sched.enabled)
         return not_tracked(L);
     rtm_sched_sync(&cx->sched, L);
-    bool was_running = false;
-    if (with_threads) {
-        rtm_runtime_collect(cx, L);
-        was_running = rtm_runtime_pause_collector(L);
-    }
+    if (with_threads)
+        return list_with_threads(L, cx);
     lua_pushcfunction(L, push_list);
     lua_pushlightuserdata(L, cx);
-    lua_pushboolean(L, with_threads);
-    int status = lua_pcall(L, 2, 1, 0);
-    if (was_running)
-        rtm_runtime_resume_collector(cx, L);
-    return status == LUA_OK ? 1 : lua_error(L);
+    lua_pushboolean(L, false);
+    lua_call(L, 2, 1);
+    return 1;
 }
 
 static int chain(lua_State *L)

@@ -25,6 +25,7 @@ struct rtm_context {
     bool watches_collect;    /* collectgarbage is ours */
     bool watches_coroutines; /* coroutine.* is ours */
     bool watches_c_resumes;  /* lua_resume's slots are patched */
+    bool reads_process;      /* figures of the process are wanted */
     bool runs_callbacks;     /* inside one: they do not nest */
     unsigned callbacks;
     size_t thread_tag;       /* the allocator's tag of a new thread; SIZE_MAX where there is none */
@@ -37,6 +38,8 @@ struct rtm_context {
     struct rtm_series_set series;
     struct rtm_buffer text; /* the last rendering; kept for the next */
 
+    bool is_rendering;         /* `text` is being handed to Lua */
+    uint64_t clock_checked_ns; /* when the tick clock was compared last, by the coarse one */
     rtm_counter callback_errors;
     rtm_counter hooks_refused; /* a foreign hook was in the place: a pause ended with the next
                                   allocation instead */

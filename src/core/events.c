@@ -28,11 +28,20 @@ static void run_callbacks(struct rtm_context *cx, struct lua_State *L)
 
 /* --- allocation --- */
 
+/* A number that is another one after each run of the collector; 0 while one may be under way, or
+ * where they are not seen. */
+static uint64_t gc_runs(const struct rtm_context *cx)
+{
+    bool is_known = cx->gc.has_probe && cx->gc.bracket == RTM_GC_CLOSED;
+    return is_known ? rtm_atomic_get(&cx->gc.pauses) + 1 : 0;
+}
+
 static inline void note_new(struct rtm_context *cx, size_t tag, size_t bytes, const void *block)
 {
     rtm_heap_count_new(&cx->heap, tag, bytes);
-    if (RTM_UNLIKELY(tag == cx->thread_tag) && cx->sched.enabled && cx->sched.sees_births)
-        rtm_sched_birth(&cx->sched, block);
+    if (RTM_UNLIKELY(tag == cx->thread_tag) && cx->sched.enabled &&
+        bytes == cx->sched.thread_bytes && cx->sched.sees_births)
+        rtm_sched_birth(&cx->sched, block, gc_runs(cx));
 }
 
 /* Before the block is gone: its address may be given out again at once. */
@@ -48,7 +57,8 @@ static __attribute__((noinline)) void *alloc_watched(void *ud, void *ptr, size_t
                                                      size_t nsize, struct rtm_alloc *alloc)
 {
     struct rtm_context *cx = alloc->owner;
-    rtm_gc_before(&cx->gc, ptr, osize, nsize);
+    struct rtm_gc_request request = {(uintptr_t)ptr, osize, nsize};
+    rtm_gc_before(&cx->gc, &request);
     if (ptr && !nsize)
         note_free(cx, ptr, osize);
     void *block = rtm_alloc_forward(alloc, ud, ptr, osize, nsize);
@@ -58,8 +68,8 @@ static __attribute__((noinline)) void *alloc_watched(void *ud, void *ptr, size_t
         note_new(cx, osize, nsize, block);
     else if (nsize)
         rtm_atomic_add(&cx->heap.failures, 1);
-    bool has_opened = rtm_gc_after(&cx->gc, ptr, osize, nsize, block);
-    if (has_opened || has_callback_due(cx))
+    bool wants_hook = rtm_gc_after(&cx->gc, &request, nsize && !block);
+    if (wants_hook || has_callback_due(cx))
         arm_hook(cx);
     return block;
 }
@@ -68,11 +78,15 @@ static __attribute__((noinline)) void note_failure(struct rtm_context *cx, const
                                                    size_t osize, size_t nsize)
 {
     rtm_atomic_add(&cx->heap.failures, 1);
+    struct rtm_gc_request request = {(uintptr_t)ptr, osize, nsize};
     if (cx->gc.has_probe)
-        rtm_gc_after(&cx->gc, ptr, osize, nsize, NULL);
+        rtm_gc_after(&cx->gc, &request, true);
 }
 
-static void *resize(void *ud, void *ptr, size_t osize, size_t nsize, struct rtm_alloc *alloc)
+/* Each kind of call in a function of its own: the frequent ones keep few registers. */
+
+static __attribute__((noinline)) void *on_resize(void *ud, void *ptr, size_t osize, size_t nsize,
+                                                 struct rtm_alloc *alloc)
 {
     struct rtm_context *cx = alloc->owner;
     if (RTM_UNLIKELY(rtm_gc_concerns_growth(&cx->gc, (int64_t)nsize - (int64_t)osize)))
@@ -85,27 +99,39 @@ static void *resize(void *ud, void *ptr, size_t osize, size_t nsize, struct rtm_
     return block;
 }
 
-void *rtm_events_on_alloc(void *ud, void *ptr, size_t osize, size_t nsize, struct rtm_alloc *alloc)
+static __attribute__((noinline)) void *on_free(void *ud, void *ptr, size_t osize, size_t nsize,
+                                               struct rtm_alloc *alloc)
 {
     struct rtm_context *cx = alloc->owner;
-    if (nsize && ptr)
-        return resize(ud, ptr, osize, nsize, alloc);
-    if (nsize) {
-        if (RTM_UNLIKELY(rtm_gc_concerns_growth(&cx->gc, (int64_t)nsize)))
-            return alloc_watched(ud, NULL, osize, nsize, alloc);
-        void *block = rtm_alloc_forward(alloc, ud, NULL, osize, nsize);
-        if (RTM_LIKELY(block != NULL))
-            note_new(cx, osize, nsize, block);
-        else
-            note_failure(cx, NULL, osize, nsize);
-        return block;
+    if (ptr) {
+        if (RTM_UNLIKELY(rtm_gc_concerns_free(&cx->gc)))
+            return alloc_watched(ud, ptr, osize, nsize, alloc);
+        note_free(cx, ptr, osize);
     }
-    if (!ptr)
-        return rtm_alloc_forward(alloc, ud, NULL, osize, 0);
-    if (RTM_UNLIKELY(rtm_gc_concerns_free(&cx->gc)))
-        return alloc_watched(ud, ptr, osize, 0, alloc);
-    note_free(cx, ptr, osize);
-    return rtm_alloc_forward(alloc, ud, ptr, osize, 0);
+    return rtm_alloc_forward(alloc, ud, ptr, osize, nsize);
+}
+
+static __attribute__((noinline)) void *on_new(void *ud, size_t tag, size_t bytes,
+                                              struct rtm_alloc *alloc)
+{
+    struct rtm_context *cx = alloc->owner;
+    if (RTM_UNLIKELY(rtm_gc_concerns_growth(&cx->gc, (int64_t)bytes)))
+        return alloc_watched(ud, NULL, tag, bytes, alloc);
+    void *block = rtm_alloc_forward(alloc, ud, NULL, tag, bytes);
+    if (RTM_LIKELY(block != NULL))
+        note_new(cx, tag, bytes, block);
+    else
+        note_failure(cx, NULL, tag, bytes);
+    return block;
+}
+
+void *rtm_events_on_alloc(void *ud, void *ptr, size_t osize, size_t nsize, struct rtm_alloc *alloc)
+{
+    if (!nsize)
+        return on_free(ud, ptr, osize, nsize, alloc);
+    if (ptr)
+        return on_resize(ud, ptr, osize, nsize, alloc);
+    return on_new(ud, osize, nsize, alloc);
 }
 
 /* --- hook, switches --- */
@@ -119,44 +145,55 @@ static void on_hook(struct rtm_vm_owner *owner, struct lua_State *thread)
     run_callbacks(cx, thread);
 }
 
-static struct rtm_coroutine *on_resume(struct rtm_vm_owner *owner, struct lua_State *from,
-                                       struct lua_State *thread, int nargs)
+static bool on_resume(struct rtm_vm_owner *owner, struct lua_State *from, struct lua_State *thread,
+                      int nargs)
 {
     struct rtm_context *cx = rtm_context_of(owner);
     if (!cx->sched.enabled)
-        return NULL;
+        return false;
     struct rtm_coroutine *co = rtm_sched_prepare(&cx->sched, from, thread, nargs);
     if (co)
         rtm_sched_enter(&cx->sched, co);
-    return co;
+    return co != NULL;
 }
 
-static void on_suspend(struct rtm_vm_owner *owner, struct rtm_coroutine *co,
+static void on_suspend(struct rtm_vm_owner *owner, struct lua_State *thread,
                        enum rtm_coroutine_state state)
 {
     struct rtm_context *cx = rtm_context_of(owner);
     if (cx->sched.enabled)
-        rtm_sched_suspend(&cx->sched, co, state);
+        rtm_sched_suspend(&cx->sched, thread, state);
 }
 
-static void on_create(struct rtm_vm_owner *owner, struct lua_State *thread)
+static void on_create(struct rtm_vm_owner *owner, struct lua_State *by, struct lua_State *thread)
 {
     struct rtm_context *cx = rtm_context_of(owner);
-    if (cx->sched.enabled && !cx->sched.sees_births)
-        rtm_sched_add(&cx->sched, thread);
+    if (!cx->sched.enabled || cx->sched.sees_births)
+        return;
+    rtm_sched_sync(&cx->sched, by);
+    rtm_sched_add(&cx->sched, thread, gc_runs(cx));
 }
 
-static struct rtm_coroutine *on_close_begin(struct rtm_vm_owner *owner, struct lua_State *thread)
-{
-    struct rtm_context *cx = rtm_context_of(owner);
-    return cx->sched.enabled ? rtm_sched_begin_close(&cx->sched, thread) : NULL;
-}
-
-static void on_close_end(struct rtm_vm_owner *owner, struct rtm_coroutine *co)
+static void on_refuse(struct rtm_vm_owner *owner, struct lua_State *thread,
+                      enum rtm_coroutine_state state)
 {
     struct rtm_context *cx = rtm_context_of(owner);
     if (cx->sched.enabled)
-        rtm_sched_end_close(&cx->sched, co);
+        rtm_sched_refuse(&cx->sched, thread, state);
+}
+
+static bool on_close_begin(struct rtm_vm_owner *owner, struct lua_State *by,
+                           struct lua_State *thread)
+{
+    struct rtm_context *cx = rtm_context_of(owner);
+    return cx->sched.enabled && rtm_sched_begin_close(&cx->sched, by, thread);
+}
+
+static void on_close_end(struct rtm_vm_owner *owner, struct lua_State *thread)
+{
+    struct rtm_context *cx = rtm_context_of(owner);
+    if (cx->sched.enabled)
+        rtm_sched_end_close(&cx->sched, thread);
 }
 
 /* --- collections, libraries --- */
@@ -174,10 +211,10 @@ static void on_collect_end(struct rtm_vm_owner *owner, enum rtm_collect_what wha
     run_callbacks(cx, L);
 }
 
-static void on_sentinel(struct rtm_vm_owner *owner, struct lua_State *L)
+static void on_sentinel(struct rtm_vm_owner *owner, bool goes_on, struct lua_State *L)
 {
     struct rtm_context *cx = rtm_context_of(owner);
-    rtm_gc_on_sentinel(&cx->gc);
+    rtm_gc_on_sentinel(&cx->gc, goes_on);
     run_callbacks(cx, L);
 }
 
@@ -191,6 +228,7 @@ const struct rtm_vm_events rtm_events = {
     .on_hook = on_hook,
     .on_resume = on_resume,
     .on_suspend = on_suspend,
+    .on_refuse = on_refuse,
     .on_create = on_create,
     .on_close_begin = on_close_begin,
     .on_close_end = on_close_end,

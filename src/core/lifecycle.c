@@ -39,6 +39,7 @@ static void reset_locks_after_fork(void)
 static void init_process(void)
 {
     rtm_clock_init();
+    rtm_histogram_init();
     rtm_lock_init(&list_lock, RTM_LOCK_RANK_CONTEXTS);
     has_fork_reset = rtm_fork_register(RTM_FORK_LOCKS, reset_locks_after_fork, NULL);
 }
@@ -84,6 +85,7 @@ static void stop_observers(struct rtm_context *cx, struct lua_State *L)
     rtm_gc_stop(&cx->gc);
     rtm_sched_stop(&cx->sched);
     cx->heap.enabled = false;
+    cx->reads_process = false;
 }
 
 static void on_close(struct rtm_vm_owner *owner, struct lua_State *L)
@@ -161,7 +163,7 @@ static void start_sched(struct rtm_context *cx, struct lua_State *L,
     if (!choice->sched || !(rtm_vm_traits()->owns_coroutines || choice->sched_full))
         return;
     struct rtm_error ignored;
-    rtm_sched_start(&cx->sched, L, rtm_vm_main_thread(cx->thread) ? cx->thread : NULL);
+    rtm_sched_start(&cx->sched, L, cx->thread);
     cx->watches_coroutines = true;
     rtm_resume_lua_attach(L, &cx->owner);
     /* where symbols cannot be patched, switches by C code are counted as missed */
@@ -185,11 +187,12 @@ static void start_gc(struct rtm_context *cx, struct lua_State *L,
 bool rtm_lifecycle_start(struct rtm_context *cx, struct lua_State *L,
                          const struct rtm_lifecycle_choice *choice, struct rtm_error *err)
 {
-    rtm_lifecycle_stop(cx, L);
     if (rtm_lifecycle_is_closed(cx))
         return rtm_error_set(err, "cannot observe: the Lua VM is closing");
+    rtm_lifecycle_stop(cx, L);
     if (!attach_allocator(cx, L, choice, err))
         return false;
+    cx->reads_process = choice->process;
     start_sched(cx, L, choice);
     start_gc(cx, L, choice);
     return true;
@@ -197,6 +200,8 @@ bool rtm_lifecycle_start(struct rtm_context *cx, struct lua_State *L,
 
 void rtm_lifecycle_stop(struct rtm_context *cx, struct lua_State *L)
 {
+    if (rtm_lifecycle_is_closed(cx))
+        return;
     stop_observers(cx, L);
     rtm_sentinel_stop(L);
     if (cx->watches_collect)

@@ -9,7 +9,7 @@
 /* Which observers to run. `sched_full`: own coroutine.* also where it costs compiled code (LuaJIT).
  */
 struct rtm_lifecycle_choice {
-    bool heap, gc, sched, sched_full;
+    bool heap, gc, sched, sched_full, process;
 };
 
 /* The context of L's VM, made if there is none; nothing is observed yet. NULL with a reason where

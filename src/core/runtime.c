@@ -9,15 +9,15 @@
 #include "vm/gccontrol.h"
 #include "vm/vm.h"
 
-void rtm_runtime_collect(struct rtm_context *cx, struct lua_State *L)
+bool rtm_runtime_collect(struct rtm_context *cx, struct lua_State *L)
 {
-    rtm_collect_lua_run(L, &cx->owner);
+    return rtm_collect_lua_run(L, &cx->owner);
 }
 
 bool rtm_runtime_free_os_memory(struct rtm_context *cx, struct lua_State *L, bool *released,
                                 struct rtm_error *err)
 {
-    rtm_collect_lua_run(L, &cx->owner);
+    rtm_runtime_collect(cx, L);
     return rtm_malloc_stats_trim(released, err);
 }
 
@@ -26,36 +26,53 @@ static const struct rtm_gcprobe *probe_of(const struct rtm_context *cx)
     return cx->gc.has_probe ? &cx->gc.probe : NULL;
 }
 
-bool rtm_runtime_pause_collector(struct lua_State *L)
+/* Stop and restart move the collector's account without a collection: announced, so that they are
+   not taken for one. */
+static void announce(struct rtm_context *cx, struct lua_State *L, enum rtm_collect_what what,
+                     void (*change)(struct lua_State *L))
 {
-    bool was_running = rtm_vm_collector(L) == RTM_VM_COLLECTOR_READY;
-    if (was_running)
-        rtm_gccontrol_stop(L);
-    return was_running;
-}
-
-/* A restart moves the collector's account without a collection: announced, so that it is not taken
- * for one. */
-void rtm_runtime_resume_collector(struct rtm_context *cx, struct lua_State *L)
-{
-    bool is_announced = cx->owner.events->on_collect_begin(&cx->owner, RTM_COLLECT_RESTART, 0);
-    rtm_gccontrol_restart(L);
+    bool is_announced = cx->owner.events->on_collect_begin(&cx->owner, what, 0);
+    change(L);
     if (is_announced)
-        cx->owner.events->on_collect_end(&cx->owner, RTM_COLLECT_RESTART, L);
+        cx->owner.events->on_collect_end(&cx->owner, what, L);
 }
 
 bool rtm_runtime_set_percent(struct rtm_context *cx, struct lua_State *L, int percent,
                              int64_t *previous)
 {
-    bool is_known = rtm_gccontrol_read(L, probe_of(cx), previous);
+    bool is_known = rtm_gccontrol_read(L, probe_of(cx), cx->gc.was_stopped, previous);
     if (percent < 0) {
-        rtm_gccontrol_stop(L);
+        announce(cx, L, RTM_COLLECT_STOP, rtm_gccontrol_stop);
         return is_known;
     }
     rtm_gccontrol_write(L, probe_of(cx), percent);
     if (!is_known || *previous == RTM_GCCONTROL_OFF)
-        rtm_runtime_resume_collector(cx, L);
+        announce(cx, L, RTM_COLLECT_RESTART, rtm_gccontrol_restart);
     return is_known;
+}
+
+bool rtm_runtime_hold_dead(struct rtm_context *cx, struct lua_State *L,
+                           struct rtm_runtime_hold *hold)
+{
+    int64_t percent = 0;
+    if (rtm_vm_collector(L) == RTM_VM_COLLECTOR_BUSY)
+        return false;
+    bool is_known = rtm_gccontrol_read(L, probe_of(cx), cx->gc.was_stopped, &percent);
+    hold->was_stopped = is_known && percent == RTM_GCCONTROL_OFF;
+    hold->ran_callbacks = cx->runs_callbacks;
+    cx->runs_callbacks = true; /* they would make garbage, and with it a cycle that is half swept */
+    announce(cx, L, RTM_COLLECT_STOP, rtm_gccontrol_stop);
+    bool has_run = rtm_runtime_collect(cx, L);
+    rtm_gccontrol_stop(L); /* 5.1: a full collection lifts the stop */
+    return has_run;
+}
+
+void rtm_runtime_release_dead(struct rtm_context *cx, struct lua_State *L,
+                              const struct rtm_runtime_hold *hold)
+{
+    cx->runs_callbacks = hold->ran_callbacks;
+    if (!hold->was_stopped)
+        announce(cx, L, RTM_COLLECT_RESTART, rtm_gccontrol_restart);
 }
 
 int rtm_runtime_add_callback(struct rtm_context *cx, struct lua_State *L)
@@ -71,6 +88,21 @@ void rtm_runtime_remove_callback(struct rtm_context *cx, struct lua_State *L, in
     cx->callbacks--;
 }
 
+void rtm_runtime_check_clock(struct rtm_context *cx)
+{
+    uint64_t now_ns = rtm_clock_coarse_ns();
+    if (now_ns - cx->clock_checked_ns < RTM_CLOCK_NS_PER_S)
+        return;
+    cx->clock_checked_ns = now_ns;
+    rtm_clock_check();
+}
+
+double rtm_runtime_wall_of(uint64_t ticks)
+{
+    uint64_t ago_ns = rtm_clock_to_ns(rtm_clock_ticks() - ticks);
+    return (double)(rtm_clock_wall_ns() - ago_ns) / 1e9;
+}
+
 bool rtm_runtime_recent_pause(const struct rtm_context *cx, unsigned index, double *duration_s,
                               double *end_s)
 {
@@ -79,7 +111,7 @@ bool rtm_runtime_recent_pause(const struct rtm_context *cx, unsigned index, doub
         return false;
     const struct rtm_gc_pause *pause = &cx->gc.recent[(count - 1 - index) % RTM_GC_RECENT_PAUSES];
     *duration_s = (double)rtm_atomic_get(&pause->duration_ns) / 1e9;
-    *end_s = (double)rtm_atomic_get(&pause->end_wall_ns) / 1e9;
+    *end_s = rtm_runtime_wall_of(rtm_atomic_get(&pause->end_ticks));
     return true;
 }
 

@@ -11,9 +11,9 @@
 struct lua_State;
 struct rtm_context;
 
-/* A full collection, counted and timed as forced. May raise what a finalizer raises (5.1). Runs: VM
- * thread. */
-void rtm_runtime_collect(struct rtm_context *cx, struct lua_State *L);
+/* A full collection, counted and timed as forced; false inside a finalizer, where none can run.
+   Raises what a finalizer raises (before 5.4). Runs: VM thread. */
+bool rtm_runtime_collect(struct rtm_context *cx, struct lua_State *L);
 
 /* A full collection; then malloc gives what it can back to the system. `*released`: there was
  * something. Runs: VM thread. */
@@ -25,10 +25,16 @@ bool rtm_runtime_free_os_memory(struct rtm_context *cx, struct lua_State *L, boo
 bool rtm_runtime_set_percent(struct rtm_context *cx, struct lua_State *L, int percent,
                              int64_t *previous);
 
-/* Keeps the collector from running; true if it could run before, and then `resume` lets it again.
- * Runs: VM thread. */
-bool rtm_runtime_pause_collector(struct lua_State *L);
-void rtm_runtime_resume_collector(struct rtm_context *cx, struct lua_State *L);
+/* Collects all that is dead, and keeps the collector from running and callbacks from being called
+   until `release`, so that whatever is not freed is alive. False inside a finalizer. Raises what a
+   finalizer raises (before 5.4); `release` is due then as well. Runs: VM thread. */
+struct rtm_runtime_hold {
+    bool was_stopped, ran_callbacks;
+};
+bool rtm_runtime_hold_dead(struct rtm_context *cx, struct lua_State *L,
+                           struct rtm_runtime_hold *hold);
+void rtm_runtime_release_dead(struct rtm_context *cx, struct lua_State *L,
+                              const struct rtm_runtime_hold *hold);
 
 /* Adds the function at the stack's top to what is called after each cycle, popping it; a number to
    remove it by. Runs: VM thread. */
@@ -39,6 +45,13 @@ void rtm_runtime_remove_callback(struct rtm_context *cx, struct lua_State *L, in
    where there is none. Runs: any. */
 bool rtm_runtime_recent_pause(const struct rtm_context *cx, unsigned index, double *duration_s,
                               double *end_s);
+
+/* To be called where figures are asked for: once a second, compares the clock that measures
+   durations with the system's. Runs: VM thread. */
+void rtm_runtime_check_clock(struct rtm_context *cx);
+
+/* The Unix time, in seconds, of a moment that is known in clock ticks. Runs: any. */
+double rtm_runtime_wall_of(uint64_t ticks);
 
 uint64_t rtm_runtime_monotonic_ns(void);
 uint64_t rtm_runtime_wall_ns(void);

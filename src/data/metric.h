@@ -27,6 +27,8 @@ struct rtm_metric_description {
     const char *family;
     const char *labels;
     double scale;
+    const char
+        *family_help; /* of a family of several rows, in its first one; NULL: `help` is enough */
 };
 
 /* Borrowed from the observer, alive as long as the VM is observed; read with rtm_atomic_get. */

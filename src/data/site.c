@@ -68,16 +68,14 @@ static bool grow(struct rtm_site_table *table)
 
 uint32_t rtm_site_intern(struct rtm_site_table *table, const char *source, int line)
 {
-    uint32_t *slot = table->capacity ? find_slot(table, source, line) : NULL;
-    if (slot && *slot)
-        return *slot;
-    if (table->count == table->capacity) {
-        if (!grow(table)) {
-            table->dropped++;
-            return 0;
-        }
-        slot = find_slot(table, source, line);
+    uint32_t known = table->capacity ? *find_slot(table, source, line) : 0;
+    if (known)
+        return known;
+    if (table->count == table->capacity && !grow(table)) {
+        table->dropped++;
+        return 0;
     }
+    uint32_t *slot = find_slot(table, source, line);
     struct rtm_site *site = &table->sites[table->count];
     *site = (struct rtm_site){.line = line};
     memcpy(site->source, source, strnlen(source, RTM_SITE_SOURCE_BYTES - 1));

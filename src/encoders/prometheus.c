@@ -419,7 +419,8 @@ void rtm_prometheus_write_metric(struct rtm_prometheus *text,
     if (!is_writable(metric, value))
         return;
     if (!text->family || strcmp(text->family, metric->family) != 0) {
-        write_header(text, metric->family, find_type(metric), metric->help);
+        write_header(text, metric->family, find_type(metric),
+                     metric->family_help ? metric->family_help : metric->help);
         text->family = metric->family;
     }
     rtm_buffer_reset(&text->labels);

@@ -27,8 +27,7 @@ struct rtm_histogram_time {
 };
 
 struct rtm_histogram_size {
-    rtm_counter counts[RTM_HISTOGRAM_SIZE_COUNTS];
-    rtm_counter sum_bytes;
+    rtm_counter counts[RTM_HISTOGRAM_SIZE_COUNTS]; /* the sum is kept by who records */
 };
 
 /* Index of `value` in a layout without underflow bucket; `supers * 4` is the overflow bucket. */
@@ -43,6 +42,14 @@ static inline unsigned rtm_histogram_index(uint64_t value, unsigned shift, unsig
     return super * 4 + (unsigned)((value >> (bits - 3)) & 3);
 }
 
+/* The bucket of each step of 16 bytes up to 1 KiB, where nearly all blocks are; filled by
+ * rtm_histogram_init. */
+#define RTM_HISTOGRAM_SMALL_STEPS 64
+extern uint8_t rtm_histogram_small[RTM_HISTOGRAM_SMALL_STEPS] __attribute__((visibility("hidden")));
+
+/* To be called once before anything is recorded. Runs: any thread. */
+void rtm_histogram_init(void);
+
 /* Inline for the allocator and the coroutine switch: bench/binary_trees.lua and bench/pingpong.lua.
  */
 static inline void rtm_histogram_time_record(struct rtm_histogram_time *histogram, uint64_t ns)
@@ -55,14 +62,16 @@ static inline void rtm_histogram_time_record(struct rtm_histogram_time *histogra
 
 static inline void rtm_histogram_size_record(struct rtm_histogram_size *histogram, uint64_t bytes)
 {
+    uint64_t step = (bytes - 1) >> RTM_HISTOGRAM_SIZE_SHIFT;
     unsigned index =
-        rtm_histogram_index(bytes - 1, RTM_HISTOGRAM_SIZE_SHIFT, RTM_HISTOGRAM_SIZE_SUPERS);
+        RTM_LIKELY(step < RTM_HISTOGRAM_SMALL_STEPS)
+            ? rtm_histogram_small[step]
+            : rtm_histogram_index(bytes - 1, RTM_HISTOGRAM_SIZE_SHIFT, RTM_HISTOGRAM_SIZE_SUPERS);
     rtm_atomic_add(&histogram->counts[index], 1);
-    rtm_atomic_add(&histogram->sum_bytes, bytes);
 }
 
-/* The bounds of each layout, one more than its counts; constant for the life of the process. Bucket
-   i holds the values in [bounds[i], bounds[i+1]). Built at the first call; Runs: any thread. */
+/* The bounds of each layout, one more than its counts; constant once rtm_histogram_init has run.
+   Bucket i holds the values in [bounds[i], bounds[i+1]). Runs: any thread. */
 const double *rtm_histogram_time_bounds(void);
 const double *rtm_histogram_size_bounds(void);
 

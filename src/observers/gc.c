@@ -24,22 +24,22 @@ static void open_bracket(struct rtm_gc *gc, enum rtm_gc_bracket bracket)
 
 static void forget_bracket(struct rtm_gc *gc)
 {
-    gc->seen_total = *gc->probe.total;
+    gc->seen_total = gc->probe.account->total;
     gc->has_run = false;
     gc->saw_major = false;
     enter(gc, RTM_GC_CLOSED);
 }
 
 /* Where the collector cannot be watched, it is one that is never due and never works. */
-static const struct rtm_gcprobe no_probe = {.total = &(const int64_t){0},
-                                            .debt = &(const int64_t){INT64_MIN / 2},
-                                            .estimate = &(const uint64_t){0},
-                                            .state = &(const uint8_t){0},
-                                            .busy = &(const uint8_t){0},
-                                            .kind = &(const uint8_t){0},
-                                            .stopped = &(const uint8_t){0},
-                                            .pause = &(const uint8_t){0},
-                                            .major = &(const uint8_t){0}};
+static const struct rtm_gcprobe no_probe = {
+    .account = &(const struct rtm_gcprobe_account){0, INT64_MIN / 2},
+    .estimate = &(const uint64_t){0},
+    .state = &(const uint8_t){0},
+    .busy = &(const uint8_t){0},
+    .kind = &(const uint8_t){0},
+    .stopped = &(const uint8_t){0},
+    .pause = &(const uint8_t){0},
+    .major = &(const uint8_t){0}};
 
 static void take_probe_away(struct rtm_gc *gc)
 {
@@ -60,11 +60,12 @@ void rtm_gc_start(struct rtm_gc *gc, struct lua_State *thread, struct lua_State 
     if (!gc->has_probe)
         take_probe_away(gc);
     gc->counts_sentinels = !gc->has_probe;
+    gc->has_lost_sentinel = false;
     gc->in_cycle = false;
     gc->cycle_is_due = false;
     if (gc->has_probe) {
         gc->estimate = *gc->probe.estimate;
-        rtm_atomic_set(&gc->goal_bytes, (uint64_t)*gc->probe.total);
+        rtm_atomic_set(&gc->goal_bytes, (uint64_t)gc->probe.account->total);
     }
     forget_bracket(gc);
     gc->enabled = true;
@@ -113,34 +114,54 @@ static void record_cycle(struct rtm_gc *gc, const struct run *run, uint64_t now_
     bool is_automatic = is_emergency || gc->bracket == RTM_GC_AUTOMATIC;
     rtm_atomic_add(is_automatic ? &gc->cycles_automatic : &gc->cycles_forced, 1);
     rtm_atomic_add(&gc->cycles_emergency, is_emergency);
-    rtm_atomic_set(&gc->live_bytes, (uint64_t)(*gc->probe.total + *gc->probe.debt));
-    rtm_atomic_set(&gc->goal_bytes, (uint64_t)*gc->probe.total);
-    rtm_atomic_set(&gc->last_end_wall_ns, rtm_clock_wall_ns());
+    rtm_atomic_set(&gc->live_bytes, (uint64_t)(gc->probe.account->total + gc->probe.account->debt));
+    rtm_atomic_set(&gc->goal_bytes, (uint64_t)gc->probe.account->total);
+    rtm_atomic_set(&gc->last_end_ticks, now_ticks);
     rtm_atomic_set(&gc->last_duration_ns, rtm_clock_to_ns(now_ticks - gc->cycle_opened_ticks));
     rtm_atomic_set(&gc->last_pauses_ns, gc->cycle_pauses_ns);
     gc->in_cycle = false;
     gc->cycle_is_due = true;
 }
 
-static void record_recent(struct rtm_gc *gc, uint64_t duration_ns)
+static void record_recent(struct rtm_gc *gc, uint64_t duration_ns, uint64_t now_ticks)
 {
     uint64_t count = rtm_atomic_get(&gc->recent_count);
     struct rtm_gc_pause *pause = &gc->recent[count % RTM_GC_RECENT_PAUSES];
     rtm_atomic_set(&pause->duration_ns, duration_ns);
-    rtm_atomic_set(&pause->end_wall_ns, rtm_clock_wall_ns());
+    rtm_atomic_set(&pause->end_ticks, now_ticks);
     rtm_atomic_set(&gc->recent_count, count + 1);
 }
 
-static void record_pause(struct rtm_gc *gc, uint64_t duration_ns)
+static void record_pause(struct rtm_gc *gc, uint64_t now_ticks)
 {
+    uint64_t duration_ns = rtm_clock_to_ns(now_ticks - gc->opened_ticks);
     rtm_atomic_add(&gc->pauses, 1);
     if (gc->bracket == RTM_GC_UNSEEN) {
         rtm_atomic_add(&gc->untimed, 1);
         return;
     }
     rtm_histogram_time_record(gc->is_bounded ? &gc->bounded : &gc->exact, duration_ns);
-    record_recent(gc, duration_ns);
+    record_recent(gc, duration_ns, now_ticks);
     gc->cycle_pauses_ns += duration_ns;
+}
+
+/* Arming a hook walks all frames of the thread, so after hooks in vain ever more openings pass
+   without one: the time of a pause that comes then is an upper bound. */
+static bool may_arm(struct rtm_gc *gc)
+{
+    if (gc->openings_unarmed == 0)
+        return true;
+    gc->openings_unarmed--;
+    gc->is_bounded = true;
+    return false;
+}
+
+static void note_hook_in_vain(struct rtm_gc *gc)
+{
+    enum { MAX_SHIFT = 16 };
+    gc->openings_unarmed = 1u << gc->hooks_in_vain;
+    if (gc->hooks_in_vain < MAX_SHIFT)
+        gc->hooks_in_vain++;
 }
 
 static void close_bracket(struct rtm_gc *gc)
@@ -152,7 +173,9 @@ static void close_bracket(struct rtm_gc *gc)
         gc->cycle_opened_ticks = gc->opened_ticks;
         gc->cycle_pauses_ns = 0;
     }
-    record_pause(gc, rtm_clock_to_ns(now - gc->opened_ticks));
+    record_pause(gc, now);
+    gc->hooks_in_vain = 0;
+    gc->openings_unarmed = 0;
     if (run.ends_cycle)
         record_cycle(gc, &run, now);
     forget_bracket(gc);
@@ -160,14 +183,14 @@ static void close_bracket(struct rtm_gc *gc)
 
 static bool is_expected_debt(const struct rtm_gc *gc)
 {
-    int64_t debt = *gc->probe.debt;
+    int64_t debt = gc->probe.account->debt;
     return debt == gc->expected_debt[0] || debt == gc->expected_debt[1];
 }
 
-static bool is_failed_request(const struct rtm_gc *gc, const void *ptr, size_t osize, size_t nsize)
+static bool is_failed_request(const struct rtm_gc *gc, const struct rtm_gc_request *request)
 {
-    return gc->failed_request.ptr == ptr && gc->failed_request.osize == osize &&
-           gc->failed_request.nsize == nsize;
+    return gc->failed.block == request->block && gc->failed.osize == request->osize &&
+           gc->failed.nsize == request->nsize;
 }
 
 /* Nothing was open and total has moved: a collection that neither allocations nor our
@@ -175,14 +198,14 @@ static bool is_failed_request(const struct rtm_gc *gc, const void *ptr, size_t o
    collector, which only sets the debt to zero. */
 static void account_for_surprise(struct rtm_gc *gc)
 {
-    if (*gc->probe.debt != 0) {
+    if (gc->probe.account->debt != 0) {
         open_bracket(gc, RTM_GC_UNSEEN);
         close_bracket(gc);
     }
     forget_bracket(gc);
 }
 
-void rtm_gc_before(struct rtm_gc *gc, const void *ptr, size_t osize, size_t nsize)
+void rtm_gc_before(struct rtm_gc *gc, const struct rtm_gc_request *request)
 {
     bool is_working = rtm_gcprobe_is_working(&gc->probe);
     if (gc->bracket == RTM_GC_FORCED) {
@@ -193,7 +216,7 @@ void rtm_gc_before(struct rtm_gc *gc, const void *ptr, size_t osize, size_t nsiz
     if (gc->bracket == RTM_GC_CLOSED) {
         if (is_working)
             open_bracket(gc, RTM_GC_UNSEEN);
-        else if (*gc->probe.total != gc->seen_total)
+        else if (gc->probe.account->total != gc->seen_total)
             account_for_surprise(gc);
     }
     if (gc->bracket == RTM_GC_CLOSED)
@@ -203,8 +226,9 @@ void rtm_gc_before(struct rtm_gc *gc, const void *ptr, size_t osize, size_t nsiz
         gc->saw_major |= *gc->probe.kind == 0; /* a major collection leaves the generations first */
         return;
     }
-    bool is_retry = gc->bracket == RTM_GC_EMERGENCY && is_failed_request(gc, ptr, osize, nsize);
-    if (is_retry || gc->has_run || *gc->probe.total != gc->seen_total || !is_expected_debt(gc)) {
+    bool is_retry = gc->bracket == RTM_GC_EMERGENCY && is_failed_request(gc, request);
+    if (is_retry || gc->has_run || gc->probe.account->total != gc->seen_total ||
+        !is_expected_debt(gc)) {
         if (rtm_vm_collector(gc->thread) != RTM_VM_COLLECTOR_BUSY)
             close_bracket(gc);
     } else if (gc->bracket == RTM_GC_EMERGENCY) {
@@ -219,52 +243,51 @@ static bool will_collect(const struct rtm_gc *gc)
     return rtm_vm_collector(gc->thread) == RTM_VM_COLLECTOR_READY;
 }
 
-static void open_emergency(struct rtm_gc *gc, const void *ptr, size_t osize, size_t nsize)
+static void open_emergency(struct rtm_gc *gc, const struct rtm_gc_request *request)
 {
     if (gc->bracket == RTM_GC_FORCED || gc->has_run ||
         rtm_vm_collector(gc->thread) == RTM_VM_COLLECTOR_BUSY)
         return;
     open_bracket(gc, RTM_GC_EMERGENCY);
-    gc->failed_request.ptr = ptr;
-    gc->failed_request.osize = osize;
-    gc->failed_request.nsize = nsize;
+    gc->failed = *request;
 }
 
 static void expect_debt(struct rtm_gc *gc, int64_t grown)
 {
-    gc->expected_debt[0] = *gc->probe.debt + grown;
-    gc->expected_debt[1] = *gc->probe.debt;
+    gc->expected_debt[0] = gc->probe.account->debt + grown;
+    gc->expected_debt[1] = gc->probe.account->debt;
 }
 
-bool rtm_gc_after(struct rtm_gc *gc, const void *ptr, size_t osize, size_t nsize, const void *block)
+bool rtm_gc_after(struct rtm_gc *gc, const struct rtm_gc_request *request, bool has_failed)
 {
-    int64_t grown = (int64_t)nsize - (int64_t)(ptr ? osize : 0);
-    bool has_failed = nsize > 0 && !block;
-    bool has_opened = false;
+    size_t former = request->block ? request->osize : 0;
+    int64_t grown = (int64_t)request->nsize - (int64_t)former;
+    bool wants_hook = false;
     if (has_failed) {
-        open_emergency(gc, ptr, osize, nsize);
-    } else if (grown > 0 && *gc->probe.debt + grown > 0 && !gc->has_run &&
+        open_emergency(gc, request);
+    } else if (grown > 0 && gc->probe.account->debt + grown > 0 && !gc->has_run &&
                (gc->bracket == RTM_GC_CLOSED || gc->bracket == RTM_GC_AUTOMATIC) &&
                will_collect(gc)) {
         open_bracket(gc, RTM_GC_AUTOMATIC);
-        gc->is_bounded = nsize > RTM_GC_BIG_BLOCK;
-        has_opened = true;
+        gc->is_bounded = request->nsize > RTM_GC_BIG_BLOCK;
+        wants_hook = may_arm(gc);
     }
     expect_debt(gc, has_failed ? 0 : grown);
-    return has_opened;
+    return wants_hook;
 }
 
 void rtm_gc_on_hook(struct rtm_gc *gc)
 {
     if (!gc->has_probe || gc->bracket == RTM_GC_CLOSED || gc->bracket == RTM_GC_FORCED)
         return;
-    if (gc->has_run || *gc->probe.total != gc->seen_total || !is_expected_debt(gc)) {
+    if (gc->has_run || gc->probe.account->total != gc->seen_total || !is_expected_debt(gc)) {
         close_bracket(gc);
     } else if (gc->bracket == RTM_GC_AUTOMATIC) {
         /* a table grew: the collector runs at an instruction still to come, which is not known to
          * allocate */
         gc->opened_ticks = rtm_clock_ticks();
         gc->is_bounded = true;
+        note_hook_in_vain(gc);
     } else {
         forget_bracket(gc);
     }
@@ -278,7 +301,8 @@ static bool will_run(const struct rtm_gc *gc, enum rtm_collect_what what, int st
     case RTM_COLLECT_FULL:
         return true;
     case RTM_COLLECT_STEP:
-        return !gc->has_probe || step_kb == 0 || *gc->probe.debt + (int64_t)step_kb * 1024 > 0;
+        return !gc->has_probe || step_kb == 0 ||
+               gc->probe.account->debt + (int64_t)step_kb * 1024 > 0;
     case RTM_COLLECT_GENERATIONAL:
         return gc->has_probe && *gc->probe.kind == 0;
     default:
@@ -293,6 +317,8 @@ bool rtm_gc_begin_forced(struct rtm_gc *gc, enum rtm_collect_what what, int step
         return false;
     rtm_gc_on_hook(gc); /* a pause that is over ends here, not after this call */
     gc->forced_runs = will_run(gc, what, step_kb);
+    if (what == RTM_COLLECT_STOP || what == RTM_COLLECT_RESTART)
+        gc->was_stopped = what == RTM_COLLECT_STOP;
     open_bracket(gc, RTM_GC_FORCED);
     gc->saw_major = what == RTM_COLLECT_FULL || what == RTM_COLLECT_GENERATIONAL;
     return true;
@@ -317,13 +343,14 @@ void rtm_gc_end_forced(struct rtm_gc *gc, enum rtm_collect_what what)
     forget_bracket(gc);
 }
 
-void rtm_gc_on_sentinel(struct rtm_gc *gc)
+void rtm_gc_on_sentinel(struct rtm_gc *gc, bool goes_on)
 {
     if (!gc->enabled || !gc->counts_sentinels)
         return;
     rtm_atomic_add(gc->bracket == RTM_GC_FORCED ? &gc->cycles_forced : &gc->cycles_automatic, 1);
-    rtm_atomic_set(&gc->last_end_wall_ns, rtm_clock_wall_ns());
+    rtm_atomic_set(&gc->last_end_ticks, rtm_clock_ticks());
     gc->cycle_is_due = true;
+    gc->has_lost_sentinel |= !goes_on;
 }
 
 bool rtm_gc_take_cycle(struct rtm_gc *gc)

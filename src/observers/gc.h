@@ -1,25 +1,26 @@
+/* clang-format off */
 /* The collector, watched from the allocator: cycles, pauses, their time. A pause is one run of the
    collector, from the moment the VM enters it to the moment it goes on with the program.
 
    A pause is bracketed between an opening and a closing:
 
-     state       event                                                        → state
-     CLOSED      an allocation takes the debt above zero                      → AUTOMATIC
-     CLOSED      collectgarbage is called                                     → FORCED
-     CLOSED      the allocator fails                                          → EMERGENCY
-     CLOSED      a free while the collector works that nothing announced      → UNSEEN
-     AUTOMATIC   another such allocation before the collector ran             → AUTOMATIC, opened
-   anew AUTOMATIC   the hook finds that the collector has not run                → AUTOMATIC,
-   drifted AUTOMATIC, EMERGENCY, UNSEEN   allocator or hook find that it has run    → CLOSED,
-   recorded EMERGENCY   the next request shows that it has not run                   → CLOSED any
-   collectgarbage is called                                     → FORCED FORCED      collectgarbage
-   returns                                       → CLOSED, recorded
+     state       event                                               -> state
+     CLOSED      an allocation takes the debt above zero             -> AUTOMATIC
+     CLOSED      the allocator fails                                 -> EMERGENCY
+     CLOSED      a free while the collector works, unannounced       -> UNSEEN
+     AUTOMATIC   another such allocation, the collector has not run  -> AUTOMATIC, opened anew
+     AUTOMATIC   the hook finds that the collector has not run       -> AUTOMATIC, an upper bound
+     AUTOMATIC, EMERGENCY, UNSEEN   it is found to have run          -> CLOSED, recorded
+     EMERGENCY   the next request shows that it has not run          -> CLOSED
+     any         collectgarbage is called                            -> FORCED
+     FORCED      collectgarbage returns                              -> CLOSED, recorded if it ran
 
    "Has run" is judged by three signs: total changed, the debt is not what the last call left, or a
    free came while the collector worked. All three are needed: a full cycle at a steady heap leaves
    total and debt as they were.
 
    Runs: VM thread (allocator, hook, collectgarbage); counters may be read from any thread. */
+/* clang-format on */
 #ifndef RTM_OBSERVERS_GC_H
 #define RTM_OBSERVERS_GC_H
 
@@ -46,15 +47,22 @@ enum rtm_gc_bracket {
 
 #define RTM_GC_RECENT_PAUSES 256
 
+/* What the VM asks its allocator. The block is gone after a free, so it is kept as a number. */
+struct rtm_gc_request {
+    uintptr_t block; /* 0: a new one */
+    size_t osize, nsize;
+};
+
 struct rtm_gc_pause {
     rtm_counter duration_ns;
-    rtm_counter end_wall_ns;
+    rtm_counter end_ticks;
 };
 
 struct rtm_gc {
     bool enabled;
     bool has_probe;           /* pauses and cycles are exact */
     bool counts_sentinels;    /* no probe: a finalized sentinel tells each cycle */
+    bool has_lost_sentinel;   /* no memory for a successor: cycles are not counted any more */
     struct lua_State *thread; /* any thread that lives as long as the VM */
     struct rtm_gcprobe probe;
 
@@ -67,17 +75,18 @@ struct rtm_gc {
                             comparison for both */
     int64_t expected_debt[2]; /* while open: if the VM accounts for the last call, if it does not
                                  (auxlib's buffers) */
-    struct {
-        const void *ptr;
-        size_t osize, nsize;
-    } failed_request;
+    struct rtm_gc_request failed;
     uint64_t opened_ticks;
-    uint64_t estimate; /* of the last look: it changes with full cycles only */
+    unsigned hooks_in_vain; /* since the last pause: openings that no collection followed at once */
+    unsigned openings_unarmed; /* openings still to pass without a hook: they come with each call of
+                                  a deep recursion, say */
+    uint64_t estimate;         /* of the last look: it changes with full cycles only */
     uint64_t cycle_opened_ticks;
     uint64_t cycle_pauses_ns;
     bool in_cycle;
     bool forced_runs;  /* the collector works in the forced call, it does not only change parameters
                         */
+    bool was_stopped;  /* by the program, as far as we were told */
     bool cycle_is_due; /* a cycle ended and the callbacks have not been told */
 
     rtm_counter cycles_automatic, cycles_forced;
@@ -87,7 +96,7 @@ struct rtm_gc {
     rtm_counter untimed; /* of these: seen only when they were over */
     struct rtm_histogram_time exact, bounded, forced;
     rtm_counter goal_bytes, live_bytes;
-    rtm_counter last_end_wall_ns, last_duration_ns, last_pauses_ns;
+    rtm_counter last_end_ticks, last_duration_ns, last_pauses_ns;
     struct rtm_gc_pause
         recent[RTM_GC_RECENT_PAUSES]; /* ring; newest at (recent_count - 1) % size */
     rtm_counter recent_count;
@@ -106,22 +115,21 @@ void rtm_gc_stop(struct rtm_gc *gc);
    bench/programs/binary_trees.lua. Runs: allocator. */
 static inline bool rtm_gc_concerns_growth(const struct rtm_gc *gc, int64_t grown)
 {
-    return *gc->probe.debt + grown > 0 || *gc->probe.total != gc->quiet_total;
+    return gc->probe.account->debt + grown > 0 || gc->probe.account->total != gc->quiet_total;
 }
 
 /* The same for a call that frees a block. Within a run of the collector that is known already,
  * frees are its daily work. */
 static inline bool rtm_gc_concerns_free(const struct rtm_gc *gc)
 {
-    bool is_quiet = *gc->probe.total == gc->quiet_total && *gc->probe.busy != 1;
+    bool is_quiet = gc->probe.account->total == gc->quiet_total && *gc->probe.busy != 1;
     return !is_quiet && !(gc->has_run && rtm_gcprobe_is_working(&gc->probe));
 }
 
 /* Before and after the real allocator call. `after` returns true where a hook at the VM's next step
    is wanted. Runs: allocator. */
-void rtm_gc_before(struct rtm_gc *gc, const void *ptr, size_t osize, size_t nsize);
-bool rtm_gc_after(struct rtm_gc *gc, const void *ptr, size_t osize, size_t nsize,
-                  const void *block);
+void rtm_gc_before(struct rtm_gc *gc, const struct rtm_gc_request *request);
+bool rtm_gc_after(struct rtm_gc *gc, const struct rtm_gc_request *request, bool has_failed);
 
 /* The VM has reached an instruction: closes a pause that is over. Runs: VM thread, in a hook. */
 void rtm_gc_on_hook(struct rtm_gc *gc);
@@ -132,9 +140,10 @@ void rtm_gc_on_hook(struct rtm_gc *gc);
 bool rtm_gc_begin_forced(struct rtm_gc *gc, enum rtm_collect_what what, int step_kb);
 void rtm_gc_end_forced(struct rtm_gc *gc, enum rtm_collect_what what);
 
-/* A sentinel was finalized: one cycle ended, on VMs without a probe. Runs: VM thread, in a
- * finalizer. */
-void rtm_gc_on_sentinel(struct rtm_gc *gc);
+/* A sentinel was finalized: one cycle ended, on VMs without a probe. Unless it goes on, further
+   cycles are not seen, and what counts them is not known from now on. Runs: VM thread, in a
+   finalizer. */
+void rtm_gc_on_sentinel(struct rtm_gc *gc, bool goes_on);
 
 /* True once after each cycle. */
 bool rtm_gc_take_cycle(struct rtm_gc *gc);

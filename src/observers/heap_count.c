@@ -21,3 +21,11 @@ uint64_t rtm_heap_count_blocks(const struct rtm_heap_count *heap)
         blocks += rtm_atomic_get(&heap->blocks_by_tag[tag]);
     return blocks;
 }
+
+uint64_t rtm_heap_count_frees(const struct rtm_heap_count *heap)
+{
+    uint64_t blocks = 0;
+    for (unsigned i = 0; i < RTM_HISTOGRAM_SIZE_COUNTS; i++)
+        blocks += rtm_atomic_get(&heap->frees_by_size.counts[i]);
+    return blocks;
+}

@@ -14,37 +14,39 @@
 struct rtm_heap_count {
     bool enabled;
     rtm_counter allocs_bytes, frees_bytes;
-    rtm_counter frees_blocks;
-    rtm_counter failures; /* requests that the allocator answered with NULL */
+    rtm_counter grown_bytes, shrunk_bytes; /* of these, by blocks that were resized */
+    rtm_counter failures;                  /* requests that the allocator answered with NULL */
     rtm_counter
         blocks_by_tag[RTM_VM_TAGS]; /* new blocks by the allocator's tag; the sum is all of them */
     struct rtm_histogram_size allocs_by_size,
         frees_by_size; /* whole blocks, by the size asked for */
 };
 
-/* The three things that can happen. Inline: bench/programs/binary_trees.lua. Runs: allocator. */
+/* The three things that can happen; each touches as few counters as it can, what follows from
+   others is computed when it is read. Inline: bench/programs/binary_trees.lua. Runs: allocator. */
 static inline void rtm_heap_count_new(struct rtm_heap_count *heap, size_t tag, size_t bytes)
 {
     rtm_atomic_add(&heap->allocs_bytes, bytes);
-    rtm_atomic_add(&heap->blocks_by_tag[tag < RTM_VM_TAGS ? tag : 0], 1);
+    rtm_atomic_add(&heap->blocks_by_tag[tag % RTM_VM_TAGS], 1);
     rtm_histogram_size_record(&heap->allocs_by_size, bytes);
 }
 
 static inline void rtm_heap_count_free(struct rtm_heap_count *heap, size_t bytes)
 {
     rtm_atomic_add(&heap->frees_bytes, bytes);
-    rtm_atomic_add(&heap->frees_blocks, 1);
     rtm_histogram_size_record(&heap->frees_by_size, bytes);
 }
 
 static inline void rtm_heap_count_resize(struct rtm_heap_count *heap, size_t old_bytes,
                                          size_t bytes)
 {
-    if (bytes >= old_bytes)
-        rtm_atomic_add(&heap->allocs_bytes, bytes - old_bytes);
-    else
-        rtm_atomic_add(&heap->frees_bytes, old_bytes - bytes);
+    size_t change = bytes >= old_bytes ? bytes - old_bytes : old_bytes - bytes;
+    rtm_atomic_add(bytes >= old_bytes ? &heap->allocs_bytes : &heap->frees_bytes, change);
+    rtm_atomic_add(bytes >= old_bytes ? &heap->grown_bytes : &heap->shrunk_bytes, change);
 }
+
+/* Blocks freed. Runs: any. */
+uint64_t rtm_heap_count_frees(const struct rtm_heap_count *heap);
 
 /* New blocks of one kind, of all kinds, and of any sort. Where the VM does not tell kinds the first
    two are 0. Runs: any. */

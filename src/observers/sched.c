@@ -1,5 +1,8 @@
 #include "observers/sched.h"
 
+#include <string.h>
+
+#include "vm/call_site.h"
 #include "vm/vm.h"
 
 static struct rtm_coroutine *find(const struct rtm_sched *sched, const struct lua_State *thread)
@@ -57,7 +60,8 @@ static void remove_record(struct rtm_sched *sched, struct rtm_coroutine *co)
 /* Runs, or waits for one that it resumed. */
 static bool is_on_chain(const struct rtm_coroutine *co)
 {
-    return co->state == RTM_COROUTINE_RUNNING || co->state == RTM_COROUTINE_NORMAL;
+    return co->state == RTM_COROUTINE_RUNNING || co->state == RTM_COROUTINE_NORMAL ||
+           co->is_closing;
 }
 
 /* Puts a coroutine that got control past us onto the chain. */
@@ -70,11 +74,24 @@ static void enter_unseen(struct rtm_sched *sched, struct lua_State *thread)
         rtm_sched_enter(sched, co);
 }
 
+/* A coroutine that is being closed was counted as dead before its __close metamethods ran. */
+static void end_closing(struct rtm_sched *sched, struct rtm_coroutine *co)
+{
+    sched->current = co->resumer;
+    co->resumer = NULL;
+    co->is_closing = false;
+    co->state = RTM_COROUTINE_DEAD;
+}
+
 /* Takes what gave control back past us off the chain, down to `co`. */
 static void leave_unseen(struct rtm_sched *sched, const struct rtm_coroutine *co)
 {
-    while (sched->current != co) {
+    while (sched->current != co && sched->current->resumer) {
         struct rtm_coroutine *top = sched->current;
+        if (top->is_closing) {
+            end_closing(sched, top);
+            continue;
+        }
         enum rtm_coroutine_state state = rtm_vm_thread_state(top->thread);
         rtm_sched_leave(sched, top, state == RTM_COROUTINE_DEAD ? state : RTM_COROUTINE_SUSPENDED);
     }
@@ -99,11 +116,14 @@ void rtm_sched_start(struct rtm_sched *sched, struct lua_State *thread,
     rtm_pointer_map_init(&sched->by_thread);
     rtm_pool_init(&sched->records, sizeof(struct rtm_coroutine));
     rtm_site_init(&sched->sites);
-    sched->sees_births = rtm_vm_traits()->tells_threads && rtm_vm_find_thread_block(&block);
+    memset(sched->recent_sites, 0, sizeof sched->recent_sites);
+    rtm_call_site_init();
+    bool has_block =
+        rtm_vm_find_thread_block(&block); /* also where only ends are seen in the allocator */
+    sched->sees_births = rtm_vm_traits()->tells_threads && has_block;
     sched->thread_offset = block.offset;
     sched->thread_bytes = block.bytes;
-    sched->main = (struct rtm_coroutine){.thread = main_thread ? main_thread : thread,
-                                         .state = RTM_COROUTINE_RUNNING};
+    sched->main = (struct rtm_coroutine){.thread = main_thread, .state = RTM_COROUTINE_RUNNING};
     sched->current = &sched->main;
     sched->switched_ticks = rtm_clock_ticks();
     sched->enabled = true;
@@ -127,28 +147,51 @@ void rtm_sched_stop(struct rtm_sched *sched)
     rtm_site_fini(&sched->sites);
 }
 
-static void note_birth(struct rtm_sched *sched, struct rtm_coroutine *co)
+/* Most births come from few places: what was found for a place's key last is good until the
+ * collector runs. */
+static uint32_t find_site(struct rtm_sched *sched, uint64_t gc_runs)
 {
-    char source[RTM_VM_SOURCE_BYTES];
-    int line;
-    co->born_ticks = rtm_clock_ticks();
-    if (rtm_vm_call_site(sched->current->thread, source, &line))
-        co->site = rtm_site_intern(&sched->sites, source, line);
+    struct lua_State *thread = sched->current->thread;
+    struct rtm_call_site site;
+    const void *key = gc_runs ? rtm_call_site_key(thread) : NULL;
+    struct rtm_sched_recent_site *recent =
+        &sched->recent_sites[((uintptr_t)key >> 2) % RTM_COUNT_OF(sched->recent_sites)];
+    if (key && recent->key == key && recent->gc_runs == gc_runs)
+        return recent->site;
+    uint32_t found = rtm_call_site_find(thread, &site)
+                         ? rtm_site_intern(&sched->sites, site.source, site.line)
+                         : 0;
+    if (key)
+        *recent = (struct rtm_sched_recent_site){key, gc_runs, found};
+    return found;
 }
 
-void rtm_sched_birth(struct rtm_sched *sched, const char *block)
+static void note_birth(struct rtm_sched *sched, struct rtm_coroutine *co, uint64_t gc_runs)
 {
-    rtm_sched_add(sched, (struct lua_State *)(block + sched->thread_offset));
+    co->born_ns = rtm_clock_coarse_ns();
+    co->site = find_site(sched, gc_runs);
 }
 
-void rtm_sched_add(struct rtm_sched *sched, struct lua_State *thread)
+static void forget(struct rtm_sched *sched, struct rtm_coroutine *co)
+{
+    if (is_on_chain(co) && co->resumer)
+        leave_unseen(sched, co->resumer); /* it runs no more, whatever we believed */
+    remove_record(sched, co);
+}
+
+void rtm_sched_birth(struct rtm_sched *sched, const char *block, uint64_t gc_runs)
+{
+    rtm_sched_add(sched, (struct lua_State *)(block + sched->thread_offset), gc_runs);
+}
+
+void rtm_sched_add(struct rtm_sched *sched, struct lua_State *thread, uint64_t gc_runs)
 {
     struct rtm_coroutine *former = rtm_pointer_map_find(&sched->by_thread, thread);
     if (former)
-        remove_record(sched, former); /* freed past us, and its address used again */
+        forget(sched, former); /* freed past us, and its address used again */
     struct rtm_coroutine *co = add_record(sched, thread);
     if (co)
-        note_birth(sched, co);
+        note_birth(sched, co, gc_runs);
 }
 
 void rtm_sched_free(struct rtm_sched *sched, const char *block)
@@ -157,9 +200,7 @@ void rtm_sched_free(struct rtm_sched *sched, const char *block)
     struct rtm_coroutine *co = rtm_pointer_map_find(&sched->by_thread, thread);
     if (!co)
         return;
-    if (is_on_chain(co))
-        leave_unseen(sched, co->resumer); /* it runs no more, whatever we believed */
-    remove_record(sched, co);
+    forget(sched, co);
 }
 
 /* Dead coroutines come back where C code puts a new function on a finished thread. */
@@ -171,13 +212,14 @@ static void revive(struct rtm_sched *sched, struct rtm_coroutine *co)
     co->run_ticks = 0;
     co->switched_ticks = 0;
     rtm_atomic_add(&sched->created, 1);
-    note_birth(sched, co);
+    note_birth(sched, co, 0);
 }
 
 struct rtm_coroutine *rtm_sched_prepare(struct rtm_sched *sched, struct lua_State *from,
                                         struct lua_State *thread, int nargs)
 {
-    rtm_sched_sync(sched, from);
+    if (from)
+        rtm_sched_sync(sched, from);
     struct rtm_coroutine *co = find(sched, thread);
     if (!co)
         co = add_found(sched, thread);
@@ -185,42 +227,77 @@ struct rtm_coroutine *rtm_sched_prepare(struct rtm_sched *sched, struct lua_Stat
         rtm_atomic_add(&sched->missed, 1);
         return NULL;
     }
-    if (RTM_LIKELY(co->state == RTM_COROUTINE_SUSPENDED ||
-                   co->state == RTM_COROUTINE_NEVER_STARTED))
+    if (co->state == RTM_COROUTINE_NEVER_STARTED ||
+        (co->state == RTM_COROUTINE_SUSPENDED && rtm_vm_is_suspended(thread)))
         return co;
-    if (is_on_chain(co) || !rtm_vm_is_startable(thread, nargs))
-        return NULL; /* the VM refuses to resume it */
+    if (is_on_chain(co))
+        return NULL;        /* the VM refuses to resume it */
+    count_death(sched, co); /* where C code reset it while it was suspended */
+    if (!rtm_vm_is_startable(thread, nargs))
+        return NULL;
     revive(sched, co);
     return co;
 }
 
-void rtm_sched_suspend(struct rtm_sched *sched, struct rtm_coroutine *co,
+void rtm_sched_suspend(struct rtm_sched *sched, struct lua_State *thread,
                        enum rtm_coroutine_state state)
 {
-    if (RTM_UNLIKELY(sched->current != co)) {
-        if (!is_on_chain(co))
+    struct rtm_coroutine *co = sched->current;
+    if (RTM_UNLIKELY(co->thread != thread)) {
+        co = find(sched, thread);
+        if (!co || !is_on_chain(co))
             return; /* an event in between has told already that it stopped */
         rtm_atomic_add(&sched->missed, 1);
         leave_unseen(sched, co);
     }
-    rtm_sched_leave(sched, co, state);
+    if (co->resumer)
+        rtm_sched_leave(sched, co, state);
 }
 
-struct rtm_coroutine *rtm_sched_begin_close(struct rtm_sched *sched, struct lua_State *thread)
+void rtm_sched_refuse(struct rtm_sched *sched, struct lua_State *thread,
+                      enum rtm_coroutine_state state)
 {
+    struct rtm_coroutine *co = sched->current;
+    if (co->thread != thread || !co->resumer)
+        return;
+    struct rtm_coroutine *to = co->resumer;
+    if (--co->switches == 0)
+        rtm_atomic_set(&sched->started, rtm_atomic_get(&sched->started) - 1);
+    co->resumer = NULL;
+    co->state = RTM_COROUTINE_SUSPENDED;
+    if (state == RTM_COROUTINE_DEAD)
+        count_death(sched, co);
+    co->state = (uint8_t)state;
+    to->state = RTM_COROUTINE_RUNNING;
+    sched->current = to;
+    rtm_atomic_set(&sched->depth, rtm_atomic_get(&sched->depth) - 1);
+}
+
+bool rtm_sched_begin_close(struct rtm_sched *sched, struct lua_State *by, struct lua_State *thread)
+{
+    rtm_sched_sync(sched, by);
     struct rtm_coroutine *co = rtm_pointer_map_find(&sched->by_thread, thread);
     if (!co || is_on_chain(co))
-        return NULL;
+        return false;
     count_death(sched, co);
+    co->is_closing = true;
     co->resumer = sched->current;
     sched->current = co;
-    return co;
+    return true;
 }
 
-void rtm_sched_end_close(struct rtm_sched *sched, struct rtm_coroutine *co)
+/* What ran in between may have switched past us, or stopped and started the tracking: then the
+   coroutine is on the chain like any other, or gone from it. */
+void rtm_sched_end_close(struct rtm_sched *sched, struct lua_State *thread)
 {
-    sched->current = co->resumer;
-    co->resumer = NULL;
+    struct rtm_coroutine *co = rtm_pointer_map_find(&sched->by_thread, thread);
+    if (!co || !is_on_chain(co))
+        return;
+    leave_unseen(sched, co);
+    if (co->is_closing)
+        end_closing(sched, co);
+    else if (co->resumer)
+        rtm_sched_leave(sched, co, RTM_COROUTINE_DEAD);
 }
 
 struct rtm_sched_census rtm_sched_census(const struct rtm_sched *sched)

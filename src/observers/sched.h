@@ -20,6 +20,12 @@
 #include "ground/pool.h"
 #include "os/clock.h"
 
+struct rtm_sched_recent_site {
+    const void *key;  /* vm/call_site.h */
+    uint64_t gc_runs; /* what it was true of */
+    uint32_t site;
+};
+
 struct rtm_sched {
     bool enabled;
     bool sees_births;                   /* the allocator tells new threads, and their ends */
@@ -30,6 +36,7 @@ struct rtm_sched {
     struct rtm_pointer_map by_thread;
     struct rtm_pool records;
     struct rtm_site_table sites;
+    struct rtm_sched_recent_site recent_sites[32]; /* by key */
     uint64_t last_id;
 
     rtm_counter created, dead;
@@ -43,23 +50,24 @@ struct rtm_sched {
     struct rtm_histogram_time slices; /* how long coroutines ran from resume to yield or end */
 };
 
-/* Starts with `thread` as what runs now and `main_thread` (or NULL) as the main thread. Runs: VM
- * thread. */
+/* Starts with `thread` as what runs now. `main_thread` lives as long as the VM and is not counted:
+   the main thread, or another one where the VM does not tell it (5.1 and LuaJIT, required in a
+   coroutine). Runs: VM thread. */
 void rtm_sched_start(struct rtm_sched *sched, struct lua_State *thread,
                      struct lua_State *main_thread);
 
 /* Forgets all coroutines; cumulative counters stay. Runs: VM thread. */
 void rtm_sched_stop(struct rtm_sched *sched);
 
-/* A block of a new thread was handed out; `is_site_known` and the site come from the creator. Runs:
- * allocator. */
-void rtm_sched_birth(struct rtm_sched *sched, const char *block);
+/* A block of a new thread was handed out. `gc_runs` changes with each run of the collector; 0 where
+   that is not known. Runs: allocator. */
+void rtm_sched_birth(struct rtm_sched *sched, const char *block, uint64_t gc_runs);
 
 /* A block of a thread's size is given back; finds out itself whether it is one. Runs: allocator. */
 void rtm_sched_free(struct rtm_sched *sched, const char *block);
 
 /* A thread was created where the allocator does not tell. Runs: VM thread. */
-void rtm_sched_add(struct rtm_sched *sched, struct lua_State *thread);
+void rtm_sched_add(struct rtm_sched *sched, struct lua_State *thread, uint64_t gc_runs);
 
 /* The running thread is `thread`, says an event: corrects the record if a switch went past us.
  * Runs: VM thread. */
@@ -72,11 +80,11 @@ void rtm_sched_sync(struct rtm_sched *sched, struct lua_State *thread);
 struct rtm_coroutine *rtm_sched_prepare(struct rtm_sched *sched, struct lua_State *from,
                                         struct lua_State *thread, int nargs);
 
-/* Around the closing of a suspended or dead coroutine, whose pending __close metamethods run on its
-   own thread. `begin` returns NULL where there is nothing to note, and then `end` must not be
-   called. Runs: VM thread. */
-struct rtm_coroutine *rtm_sched_begin_close(struct rtm_sched *sched, struct lua_State *thread);
-void rtm_sched_end_close(struct rtm_sched *sched, struct rtm_coroutine *co);
+/* Around the closing, by the thread `by`, of a suspended or dead coroutine, whose pending __close
+   metamethods run on its own thread. `begin` returns false where there is nothing to note, and then
+   `end` must not be called. Runs: VM thread. */
+bool rtm_sched_begin_close(struct rtm_sched *sched, struct lua_State *by, struct lua_State *thread);
+void rtm_sched_end_close(struct rtm_sched *sched, struct lua_State *thread);
 
 /* Control goes from the running coroutine to `co`. Inline: bench/programs/pingpong.lua. Runs: VM
  * thread. */
@@ -119,10 +127,16 @@ static inline void rtm_sched_leave(struct rtm_sched *sched, struct rtm_coroutine
         rtm_atomic_add(&sched->dead, 1);
 }
 
-/* Control came back from `co`, entered before: like leave, also when coroutines that it resumed
-   past us are still believed to run, or when tracking was stopped in between. Runs: VM thread. */
-void rtm_sched_suspend(struct rtm_sched *sched, struct rtm_coroutine *co,
+/* Control came back from `thread`, entered before: like leave, also when coroutines that it resumed
+   past us are still believed to run, or when tracking was stopped and started in between. Runs: VM
+   thread. */
+void rtm_sched_suspend(struct rtm_sched *sched, struct lua_State *thread,
                        enum rtm_coroutine_state state);
+
+/* The VM has refused to run `thread`, entered before, which is in `state`: takes that back. Runs:
+   VM thread. */
+void rtm_sched_refuse(struct rtm_sched *sched, struct lua_State *thread,
+                      enum rtm_coroutine_state state);
 
 /* Counts by state. Runs: any. */
 struct rtm_sched_census {

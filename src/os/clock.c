@@ -121,6 +121,12 @@ uint64_t rtm_clock_monotonic_ns(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+/* Needs no counter, and so no care for where it is forbidden. */
+uint64_t rtm_clock_coarse_ns(void)
+{
+    return read_clock(CLOCK_MONOTONIC_COARSE);
+}
+
 uint64_t rtm_clock_wall_ns(void)
 {
     if (RTM_UNLIKELY(atomic_load_explicit(&without_vdso, memory_order_relaxed)))

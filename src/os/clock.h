@@ -95,6 +95,8 @@ static inline uint64_t rtm_clock_to_ns(uint64_t ticks)
 /* Nanoseconds of CLOCK_MONOTONIC, of CLOCK_REALTIME since 1970, and of CPU time that the calling
    thread has used; 0 where the kernel refuses. Runs: any. */
 uint64_t rtm_clock_monotonic_ns(void);
+uint64_t rtm_clock_coarse_ns(
+    void); /* CLOCK_MONOTONIC_COARSE: to a tick of the kernel, at a third of the cost */
 uint64_t rtm_clock_wall_ns(void);
 uint64_t rtm_clock_thread_cpu_ns(void);
 

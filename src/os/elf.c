@@ -329,12 +329,12 @@ bool rtm_elf_patch_start(struct rtm_elf_patch *patch, struct rtm_error *err)
 {
     if (!rtm_elf_object_is_supported())
         return rtm_error_set(err, "cannot patch %s: not supported on this machine", patch->symbol);
-    if (!patch->target)
-        return rtm_error_set(err, "cannot patch %s: it is defined nowhere", patch->symbol);
     if (!rtm_fork_register(RTM_FORK_LOCKS, reset_lock, err))
         return false;
     pthread_mutex_lock(&lock);
-    bool is_done = scan(patch, err);
+    bool is_done =
+        patch->target ? scan(patch, err)
+                      : rtm_error_set(err, "cannot patch %s: it is defined nowhere", patch->symbol);
     if (!is_done && patch->users == 0) {
         give_back_and_unlock(patch);
         return false;

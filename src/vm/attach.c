@@ -56,7 +56,7 @@ struct rtm_vm_owner *rtm_attach_new(struct lua_State *L, size_t bytes, const cha
     memset(owner, 0, bytes);
     lua_createtable(L, 0, 3);
     struct closing *closing = lua_newuserdata(L, sizeof *closing);
-    closing->on_close = on_close;
+    closing->on_close = NULL;
     lua_setfield(L, -2, "closing");
     lua_pushcfunction(L, close_owner);
     lua_setfield(L, -2, "__gc");
@@ -64,6 +64,8 @@ struct rtm_vm_owner *rtm_attach_new(struct lua_State *L, size_t bytes, const cha
     lua_pushlightuserdata(L, (void *)version);
     lua_setfield(L, LUA_REGISTRYINDEX, VERSION_KEY);
     lua_setfield(L, LUA_REGISTRYINDEX, OWNER_KEY);
+    closing->on_close =
+        on_close; /* not before: what raised above leaves a block that nobody knows */
     return owner;
 }
 

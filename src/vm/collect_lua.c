@@ -1,5 +1,6 @@
 #include "vm/collect_lua.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "ground/check.h"
@@ -19,7 +20,7 @@ struct option {
 };
 
 static const struct option options[] = {
-    {"stop", LUA_GCSTOP, ANSWER_NUMBER, -1},
+    {"stop", LUA_GCSTOP, ANSWER_NUMBER, RTM_COLLECT_STOP},
     {"restart", LUA_GCRESTART, ANSWER_NUMBER, RTM_COLLECT_RESTART},
     {"collect", LUA_GCCOLLECT, ANSWER_NUMBER, RTM_COLLECT_FULL},
     {"count", LUA_GCCOUNT, ANSWER_KBYTES, -1},
@@ -41,6 +42,8 @@ static const struct option *check_option(lua_State *L)
     const char *names[RTM_COUNT_OF(options)];
     for (size_t i = 0; i < RTM_COUNT_OF(options); i++)
         names[i] = options[i].name;
+    if (!lua_isnoneornil(L, 1))
+        luaL_checkstring(L, 1); /* LuaJIT's luaL_checkoption would take the default for a table */
     return &options[luaL_checkoption(L, 1, "collect", names)];
 }
 
@@ -86,19 +89,80 @@ static void push_answer(lua_State *L, const struct option *option, int result)
     }
 }
 
+/* Before 5.4 an error in a finalizer comes out of a call that collects: it is caught, so that the
+   end is told, and raised again. The function for that is at hand as an upvalue: nothing is
+   allocated for the call. */
+enum { UP_OWNER = 1, UP_PROTECTED };
+
+#if LUA_VERSION_NUM == 504
+
+static void push_protected(lua_State *L)
+{
+    lua_pushnil(L);
+}
+
+static int collect(lua_State *L, int what, const int numbers[3], int *result)
+{
+    *result = lua_gc(L, what, numbers[0], numbers[1], numbers[2]);
+    return LUA_OK;
+}
+
+#else
+
+static int collect_protected(lua_State *L)
+{
+    int *result = lua_touserdata(L, 1);
+    *result = lua_gc(L, *result, (int)lua_tointeger(L, 2));
+    return 0;
+}
+
+static void push_protected(lua_State *L)
+{
+    lua_pushcfunction(L, collect_protected);
+}
+
+static int collect(lua_State *L, int what, const int numbers[3], int *result)
+{
+    *result = what;
+    luaL_checkstack(L, 3, NULL);
+    lua_pushvalue(L, lua_upvalueindex(UP_PROTECTED));
+    lua_pushlightuserdata(L, result);
+    lua_pushinteger(L, numbers[0]);
+    return lua_pcall(L, 2, 0, 0);
+}
+
+#endif
+
+static int collect_announced(lua_State *L, const struct option *option, const int numbers[3])
+{
+    struct rtm_vm_owner *owner = lua_touserdata(L, lua_upvalueindex(UP_OWNER));
+    enum rtm_collect_what what = (enum rtm_collect_what)option->announced;
+    bool is_announced = owner->events->on_collect_begin(owner, what, numbers[0]);
+    int result;
+    int status = collect(L, option->request, numbers, &result);
+    if (is_announced)
+        owner->events->on_collect_end(owner, what, L);
+    return status == LUA_OK ? result : lua_error(L);
+}
+
 static int collectgarbage(lua_State *L)
 {
-    struct rtm_vm_owner *owner = lua_touserdata(L, lua_upvalueindex(1));
     const struct option *option = check_option(L);
     int numbers[] = {optional_number(L, option, 2), optional_number(L, option, 3),
                      optional_number(L, option, 4)};
-    bool is_announced =
-        option->announced >= 0 && owner->events->on_collect_begin(
-                                      owner, (enum rtm_collect_what)option->announced, numbers[0]);
-    int result = rtm_compat_gc(L, option->request, numbers[0], numbers[1], numbers[2]);
-    if (is_announced)
-        owner->events->on_collect_end(owner, (enum rtm_collect_what)option->announced, L);
+    int result = option->announced >= 0
+                     ? collect_announced(L, option, numbers)
+                     : rtm_compat_gc(L, option->request, numbers[0], numbers[1], numbers[2]);
     push_answer(L, option, result);
+    return 1;
+}
+
+/* The same from our own code: what collectgarbage("collect") does. */
+static int collect_all(lua_State *L)
+{
+    static const struct option full = {"collect", LUA_GCCOLLECT, ANSWER_NUMBER, RTM_COLLECT_FULL};
+    static const int none[3] = {0, 0, 0};
+    lua_pushboolean(L, collect_announced(L, &full, none) >= 0);
     return 1;
 }
 
@@ -115,12 +179,11 @@ void rtm_collect_lua_attach(struct lua_State *L, struct rtm_vm_owner *owner)
 {
     luaL_checkstack(L, 4, NULL);
     push_globals(L);
-    lua_getfield(L, -1, "collectgarbage");
-    bool is_there = lua_iscfunction(L, -1);
-    lua_pop(L, 1);
-    if (is_there) {
+    if (rtm_replaced_push(L, "collectgarbage")) {
+        lua_pop(L, 1);
         lua_pushlightuserdata(L, owner);
-        lua_pushcclosure(L, collectgarbage, 1);
+        push_protected(L);
+        lua_pushcclosure(L, collectgarbage, 2);
         rtm_replaced_set(L, GROUP, "collectgarbage");
     }
     lua_pop(L, 1);
@@ -134,10 +197,14 @@ void rtm_collect_lua_detach(struct lua_State *L)
     lua_pop(L, 1);
 }
 
-void rtm_collect_lua_run(struct lua_State *L, struct rtm_vm_owner *owner)
+bool rtm_collect_lua_run(struct lua_State *L, struct rtm_vm_owner *owner)
 {
-    bool is_announced = owner->events->on_collect_begin(owner, RTM_COLLECT_FULL, 0);
-    lua_gc(L, LUA_GCCOLLECT, 0);
-    if (is_announced)
-        owner->events->on_collect_end(owner, RTM_COLLECT_FULL, L);
+    luaL_checkstack(L, 4, NULL);
+    lua_pushlightuserdata(L, owner);
+    push_protected(L);
+    lua_pushcclosure(L, collect_all, 2);
+    lua_call(L, 0, 1);
+    bool has_run = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return has_run;
 }

@@ -3,6 +3,8 @@
 #ifndef RTM_VM_COLLECT_LUA_H
 #define RTM_VM_COLLECT_LUA_H
 
+#include <stdbool.h>
+
 struct lua_State;
 struct rtm_vm_owner;
 
@@ -11,7 +13,8 @@ struct rtm_vm_owner;
 void rtm_collect_lua_attach(struct lua_State *L, struct rtm_vm_owner *owner);
 void rtm_collect_lua_detach(struct lua_State *L);
 
-/* A full collection, announced like a call of the program. Runs: VM thread. */
-void rtm_collect_lua_run(struct lua_State *L, struct rtm_vm_owner *owner);
+/* A full collection, announced like a call of the program; false where none can run (inside a
+   finalizer). Raises what a finalizer raises. Runs: VM thread. */
+bool rtm_collect_lua_run(struct lua_State *L, struct rtm_vm_owner *owner);
 
 #endif

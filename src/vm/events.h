@@ -16,6 +16,7 @@ struct rtm_vm_owner;
 enum rtm_collect_what {
     RTM_COLLECT_FULL,
     RTM_COLLECT_STEP,
+    RTM_COLLECT_STOP,
     RTM_COLLECT_RESTART,
     RTM_COLLECT_GENERATIONAL,
     RTM_COLLECT_INCREMENTAL,
@@ -26,27 +27,33 @@ struct rtm_vm_events {
      * code. */
     void (*on_hook)(struct rtm_vm_owner *owner, struct lua_State *thread);
 
-    /* `from` is about to resume `thread`, which has `nargs` arguments on its stack already; what it
-       returns goes to on_suspend with the thread's new state, unless it is NULL. */
-    struct rtm_coroutine *(*on_resume)(struct rtm_vm_owner *owner, struct lua_State *from,
-                                       struct lua_State *thread, int nargs);
-    void (*on_suspend)(struct rtm_vm_owner *owner, struct rtm_coroutine *co,
+    /* `from` (NULL: not known) is about to resume `thread`, which has `nargs` arguments on its
+       stack already; if true, on_suspend is told its new state when control is back. */
+    bool (*on_resume)(struct rtm_vm_owner *owner, struct lua_State *from, struct lua_State *thread,
+                      int nargs);
+    void (*on_suspend)(struct rtm_vm_owner *owner, struct lua_State *thread,
                        enum rtm_coroutine_state state);
 
-    /* A thread was created where the allocator does not tell. */
-    void (*on_create)(struct rtm_vm_owner *owner, struct lua_State *thread);
+    /* Instead of on_suspend: the VM has refused to resume `thread`, which is in `state`. */
+    void (*on_refuse)(struct rtm_vm_owner *owner, struct lua_State *thread,
+                      enum rtm_coroutine_state state);
 
-    /* Around the closing of a thread; `end` only if `begin` did not return NULL. */
-    struct rtm_coroutine *(*on_close_begin)(struct rtm_vm_owner *owner, struct lua_State *thread);
-    void (*on_close_end)(struct rtm_vm_owner *owner, struct rtm_coroutine *co);
+    /* `by`, which runs now, created a thread: told where the allocator may not tell. */
+    void (*on_create)(struct rtm_vm_owner *owner, struct lua_State *by, struct lua_State *thread);
+
+    /* Around the closing of a thread; `end` only if `begin` returned true. */
+    bool (*on_close_begin)(struct rtm_vm_owner *owner, struct lua_State *by,
+                           struct lua_State *thread);
+    void (*on_close_end)(struct rtm_vm_owner *owner, struct lua_State *thread);
 
     /* Around collectgarbage; `end` only if `begin` returned true. `end` may run Lua code. */
     bool (*on_collect_begin)(struct rtm_vm_owner *owner, enum rtm_collect_what what, int step_kb);
     void (*on_collect_end)(struct rtm_vm_owner *owner, enum rtm_collect_what what,
                            struct lua_State *L);
 
-    /* A garbage sentinel was finalized: a cycle ended. May run Lua code. */
-    void (*on_sentinel)(struct rtm_vm_owner *owner, struct lua_State *L);
+    /* A garbage sentinel was finalized: a cycle ended. Unless it goes on, there is no successor.
+       May run Lua code. */
+    void (*on_sentinel)(struct rtm_vm_owner *owner, bool goes_on, struct lua_State *L);
 
     /* A C library was loaded: symbols may have to be patched in it. */
     void (*on_load)(struct rtm_vm_owner *owner);
@@ -55,5 +62,8 @@ struct rtm_vm_events {
 struct rtm_vm_owner {
     const struct rtm_vm_events *events;
 };
+
+/* Tells on_suspend or on_refuse, whichever lua_resume's `status` means. Runs: VM thread. */
+void rtm_vm_announce_return(struct rtm_vm_owner *owner, struct lua_State *thread, int status);
 
 #endif

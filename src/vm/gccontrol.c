@@ -17,11 +17,18 @@ static bool read_pause(lua_State *L, int64_t *percent)
     return true;
 }
 
-bool rtm_gccontrol_read(struct lua_State *L, const struct rtm_gcprobe *probe, int64_t *percent)
+static bool is_stopped(lua_State *L, bool was_stopped)
+{
+    return rtm_vm_traits()->tells_stopped ? rtm_vm_collector(L) == RTM_VM_COLLECTOR_STOPPED
+                                          : was_stopped;
+}
+
+bool rtm_gccontrol_read(struct lua_State *L, const struct rtm_gcprobe *probe, bool was_stopped,
+                        int64_t *percent)
 {
     if (rtm_vm_collector(L) == RTM_VM_COLLECTOR_BUSY)
         return false;
-    if (rtm_vm_collector(L) == RTM_VM_COLLECTOR_STOPPED)
+    if (is_stopped(L, was_stopped))
         *percent = RTM_GCCONTROL_OFF;
     else if (!probe)
         return !rtm_vm_traits()->has_generational && read_pause(L, percent);

@@ -13,9 +13,11 @@ struct lua_State;
 
 #define RTM_GCCONTROL_OFF INT64_MAX
 
-/* Reads the percentage, RTM_GCCONTROL_OFF while the collector is stopped. `probe` may be NULL.
-   False where the VM does not tell (inside a finalizer; generational mode without a probe). */
-bool rtm_gccontrol_read(struct lua_State *L, const struct rtm_gcprobe *probe, int64_t *percent);
+/* Reads the percentage, RTM_GCCONTROL_OFF while the collector is stopped. `probe` may be NULL;
+   `was_stopped` decides where the VM does not tell (5.1). False where it is not known (inside a
+   finalizer; generational mode without a probe). */
+bool rtm_gccontrol_read(struct lua_State *L, const struct rtm_gcprobe *probe, bool was_stopped,
+                        int64_t *percent);
 
 /* Sets it, to 0 or more. What the VM can hold bounds it: Lua 5.4 keeps it as a multiple of 4 up to
  * 1020. */

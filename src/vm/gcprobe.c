@@ -1,7 +1,6 @@
 #include "vm/gcprobe.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "ground/memory.h"
@@ -102,14 +101,15 @@ static void *scratch_alloc(void *ud, void *ptr, size_t osize, size_t nsize)
         observe_call(s, ptr && nsize == 0);
     void *block = NULL;
     if (nsize == 0)
-        free(ptr);
+        rtm_memory_free(ptr);
     else
-        block = realloc(ptr, nsize);
+        block = ptr ? rtm_memory_realloc(ptr, nsize)
+                    : rtm_memory_alloc(nsize); /* zeroed: padding is looked at, too */
     if (block && (uintptr_t)block < s->low)
         s->low = (uintptr_t)block;
     if (block && (uintptr_t)block + nsize > s->high)
         s->high = (uintptr_t)block + nsize;
-    if (!s->block && block) { /* the first block holds main thread and global state */
+    if (!s->block) { /* the first block holds main thread and global state */
         s->block = block;
         s->bytes = nsize;
     } else if (s->phase == PHASE_ACCOUNT) {
@@ -343,16 +343,16 @@ bool rtm_gcprobe_attach(struct rtm_gcprobe *probe, struct lua_State *main_thread
     if (!layout.found || !main_thread)
         return false;
     const char *base = (const char *)main_thread;
-    *probe = (struct rtm_gcprobe){.total = (const int64_t *)(base + layout.total),
-                                  .debt = (const int64_t *)(base + layout.debt),
-                                  .estimate = (const uint64_t *)(base + layout.estimate),
-                                  .state = (const uint8_t *)(base + layout.state),
-                                  .busy = (const uint8_t *)(base + layout.busy),
-                                  .kind = (const uint8_t *)(base + layout.kind),
-                                  .stopped = (const uint8_t *)(base + layout.stopped),
-                                  .pause = (const uint8_t *)(base + layout.pause),
-                                  .major = (const uint8_t *)(base + layout.major),
-                                  .idle_state = layout.idle_state};
+    *probe =
+        (struct rtm_gcprobe){.account = (const struct rtm_gcprobe_account *)(base + layout.total),
+                             .estimate = (const uint64_t *)(base + layout.estimate),
+                             .state = (const uint8_t *)(base + layout.state),
+                             .busy = (const uint8_t *)(base + layout.busy),
+                             .kind = (const uint8_t *)(base + layout.kind),
+                             .stopped = (const uint8_t *)(base + layout.stopped),
+                             .pause = (const uint8_t *)(base + layout.pause),
+                             .major = (const uint8_t *)(base + layout.major),
+                             .idle_state = layout.idle_state};
     probe->is_generational = *probe->kind == 1;
-    return *probe->total + *probe->debt == (int64_t)rtm_vm_heap_bytes(main_thread);
+    return probe->account->total + probe->account->debt == (int64_t)rtm_vm_heap_bytes(main_thread);
 }

@@ -14,17 +14,20 @@
 
 struct lua_State;
 
+/* Two neighbouring words of the VM. */
+struct rtm_gcprobe_account {
+    int64_t total; /* bytes in use less the debt: the heap size at which the collector works next */
+    int64_t debt;  /* allocated and not yet paid for with collector work */
+};
+
 struct rtm_gcprobe {
-    const int64_t
-        *total; /* bytes in use less the debt: the heap size at which the collector works next */
-    const int64_t *debt; /* allocated and not yet paid for with collector work */
-    const uint64_t
-        *estimate; /* heap size after the last full cycle; minor collections leave it alone */
-    const uint8_t *state;   /* phase of the cycle */
-    const uint8_t *busy;    /* 1 exactly while the incremental collector works */
-    const uint8_t *kind;    /* 0 incremental, 1 generational, as the collector works now */
-    const uint8_t *stopped; /* not 0 while the collector may not start */
-    const uint8_t *pause;   /* a quarter of the pause, in percent of the live heap */
+    const struct rtm_gcprobe_account *account;
+    const uint64_t *estimate; /* heap size after the last full cycle; minor collections leave it */
+    const uint8_t *state;     /* phase of the cycle */
+    const uint8_t *busy;      /* 1 exactly while the incremental collector works */
+    const uint8_t *kind;      /* 0 incremental, 1 generational, as the collector works now */
+    const uint8_t *stopped;   /* not 0 while the collector may not start */
+    const uint8_t *pause;     /* a quarter of the pause, in percent of the live heap */
     const uint8_t *major; /* a quarter of the growth, in percent, that starts a major collection */
     uint8_t idle_state;   /* value of `state` between two full cycles */
     bool is_generational; /* what the program asked for; kept by the owner */

@@ -44,11 +44,8 @@ static void wrap_loader(lua_State *L, struct rtm_vm_owner *owner)
 
 static void wrap_loadlib(lua_State *L, struct rtm_vm_owner *owner)
 {
-    lua_getfield(L, -1, "loadlib");
-    if (!lua_iscfunction(L, -1)) {
-        lua_pop(L, 1);
+    if (!rtm_replaced_push(L, "loadlib"))
         return;
-    }
     wrap_loader(L, owner);
     rtm_replaced_set(L, LIBRARY_GROUP, "loadlib");
 }

@@ -3,7 +3,9 @@
 #include "vm/vm.h"
 
 static const struct rtm_vm_traits traits = {
-    .name = "LuaJIT", .owns_coroutines = false, /* they are part of the interpreter, and compiled */
+    .name = "LuaJIT",
+    .tells_stopped = true,
+    .owns_coroutines = false, /* they are part of the interpreter, and compiled */
 };
 
 const struct rtm_vm_traits *rtm_vm_traits(void)
@@ -28,10 +30,8 @@ bool rtm_vm_may_resume(struct lua_State *L, struct lua_State *co, int nargs)
     enum rtm_coroutine_state state = co == L ? RTM_COROUTINE_RUNNING : rtm_vm_thread_state(co);
     if (!lua_checkstack(co, nargs))
         luaL_error(L, "too many arguments to resume");
-    if (state == RTM_COROUTINE_SUSPENDED || state == RTM_COROUTINE_NEVER_STARTED) {
-        lua_setlevel(L, co);
+    if (state == RTM_COROUTINE_SUSPENDED || state == RTM_COROUTINE_NEVER_STARTED)
         return true;
-    }
     lua_pushfstring(L, "cannot resume %s coroutine",
                     state == RTM_COROUTINE_RUNNING  ? "running"
                     : state == RTM_COROUTINE_NORMAL ? "normal"
@@ -39,9 +39,24 @@ bool rtm_vm_may_resume(struct lua_State *L, struct lua_State *co, int nargs)
     return false;
 }
 
+static int do_nothing(lua_State *L)
+{
+    (void)L;
+    return 0;
+}
+
+/* After a coroutine has failed, LuaJIT still takes it for the one that runs (its `cur_L`), until
+   the next call from C; a trace that is left before that goes wrong. */
+static void restore_current(lua_State *L)
+{
+    lua_pushcfunction(L, do_nothing);
+    lua_call(L, 0, 0);
+}
+
 bool rtm_vm_may_return(struct lua_State *L, struct lua_State *co, int nresults)
 {
     (void)co;
+    restore_current(L);
     if (!lua_checkstack(L, nresults + 1))
         luaL_error(L, "too many results to resume");
     return true;
@@ -51,6 +66,7 @@ int rtm_vm_raise_wrapped(struct lua_State *L, struct lua_State *co, struct rtm_v
 {
     (void)co; /* a failed coroutine is left as it is */
     (void)owner;
+    restore_current(L);
     if (lua_isstring(L, -1)) {
         luaL_where(L, 1);
         lua_insert(L, -2);

@@ -16,6 +16,7 @@ static const struct rtm_vm_traits traits = {
     .tells_threads = true,
     .owns_coroutines = true,
     .hooks_per_thread = true,
+    .tells_stopped = true,
 };
 
 const struct rtm_vm_traits *rtm_vm_traits(void)

@@ -17,6 +17,7 @@ static const struct rtm_vm_traits traits = {
     .tells_threads = true,
     .owns_coroutines = true,
     .hooks_per_thread = true,
+    .tells_stopped = true,
     .has_gc_probe = true,
     .has_generational = true,
 };
@@ -63,7 +64,7 @@ int rtm_vm_raise_wrapped(struct lua_State *L, struct lua_State *co, struct rtm_v
 {
     int status = lua_status(co);
     if (status != LUA_OK && status != LUA_YIELD) {
-        status = rtm_resume_lua_close(co, owner);
+        status = rtm_resume_lua_close(L, co, owner);
         lua_xmove(co, L, 1);
     }
     if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
@@ -82,6 +83,6 @@ void rtm_vm_check_body(struct lua_State *L)
 struct lua_State *rtm_vm_check_coroutine(struct lua_State *L)
 {
     lua_State *co = lua_tothread(L, 1);
-    luaL_argexpected(L, co, 1, "coroutine");
+    luaL_argexpected(L, co, 1, "thread");
     return co;
 }

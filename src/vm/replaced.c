@@ -12,7 +12,9 @@ static void push_group(lua_State *L, const char *group)
     lua_setfield(L, LUA_REGISTRYINDEX, group);
 }
 
-/* Stack: table, our function, key. */
+/* Raw accesses only: the tables are the program's, and their metatables may do anything.
+
+   Stack: table, our function, key. */
 static void set(lua_State *L, const char *group)
 {
     luaL_checkstack(L, 6, NULL);
@@ -23,12 +25,22 @@ static void set(lua_State *L, const char *group)
     lua_pushvalue(L, ours);
     lua_rawseti(L, -2, 1);
     lua_pushvalue(L, key);
-    lua_gettable(L, table);
+    lua_rawget(L, table);
     lua_rawseti(L, -2, 2);
-    lua_settable(L, -3);
+    lua_rawset(L, -3);
     lua_pop(L, 1);
     lua_insert(L, -2);
-    lua_settable(L, table);
+    lua_rawset(L, table);
+}
+
+bool rtm_replaced_push(lua_State *L, const char *name)
+{
+    lua_pushstring(L, name);
+    lua_rawget(L, -2);
+    if (lua_iscfunction(L, -1))
+        return true;
+    lua_pop(L, 1);
+    return false;
 }
 
 void rtm_replaced_set(lua_State *L, const char *group, const char *name)
@@ -51,11 +63,11 @@ void rtm_replaced_restore(lua_State *L, const char *group)
     for (lua_pushnil(L); lua_next(L, table + 1); lua_pop(L, 1)) {
         lua_rawgeti(L, -1, 1);
         lua_pushvalue(L, -3);
-        lua_gettable(L, table);
+        lua_rawget(L, table);
         if (lua_rawequal(L, -1, -2)) {
             lua_pushvalue(L, -4);
             lua_rawgeti(L, -4, 2);
-            lua_settable(L, table);
+            lua_rawset(L, table);
         }
         lua_pop(L, 2);
     }

@@ -3,7 +3,13 @@
 #ifndef RTM_VM_REPLACED_H
 #define RTM_VM_REPLACED_H
 
+#include <stdbool.h>
+
 #include "vm/compat.h"
+
+/* Pushes the C function in field `name` of the table at the stack's top; false, pushing nothing, if
+ * it is none. */
+bool rtm_replaced_push(lua_State *L, const char *name);
 
 /* Sets field `name` of the table at the stack's top to the function above it, which it pops, and
    remembers what was there under `name` in a registry table of ours called `group`. */

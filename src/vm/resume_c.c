@@ -1,50 +1,26 @@
 #include "vm/resume_c.h"
 
+#include <pthread.h>
 #include <stdint.h>
 
 #include "os/elf.h"
 #include "vm/alloc.h"
-#include "vm/attach.h"
 #include "vm/compat.h"
 #include "vm/events.h"
 
-/* The wrapper in front of the VM's allocator leads to its owner without touching the stack; if the
-   host has put another one on top of it, the registry does. */
-static struct rtm_vm_owner *find_owner(lua_State *L)
-{
-    struct rtm_vm_owner *owner = rtm_alloc_owner(L);
-    if (owner || !lua_checkstack(L, 1))
-        return owner;
-    return rtm_attach_find(L, NULL);
-}
-
-/* C code need not name the thread that resumes; 5.1 has no place for it. */
-static struct rtm_coroutine *announce(struct rtm_vm_owner *owner, lua_State *from, lua_State *co,
-                                      int nargs)
-{
-    return owner ? owner->events->on_resume(owner, from, co, nargs) : NULL;
-}
-
-static void announce_return(struct rtm_vm_owner *owner, struct rtm_coroutine *record, lua_State *co,
-                            int status)
-{
-    if (!record)
-        return;
-    enum rtm_coroutine_state state =
-        status == LUA_YIELD || (status != LUA_OK && lua_status(co) <= LUA_YIELD)
-            ? RTM_COROUTINE_SUSPENDED
-            : RTM_COROUTINE_DEAD;
-    owner->events->on_suspend(owner, record, state);
-}
+/* The wrapper in front of the VM's allocator leads to its owner without touching the stack. Where
+   the host has put another one on top of it, the VM is taken for one that nobody watches: its
+   switches by C code are noticed later, and counted as missed. */
 
 #if LUA_VERSION_NUM == 501
 
 static int watched_resume(lua_State *co, int nargs)
 {
-    struct rtm_vm_owner *owner = find_owner(co);
-    struct rtm_coroutine *record = announce(owner, NULL, co, nargs);
+    struct rtm_vm_owner *owner = rtm_alloc_owner(co);
+    bool is_announced = owner && owner->events->on_resume(owner, NULL, co, nargs);
     int status = lua_resume(co, nargs);
-    announce_return(owner, record, co, status);
+    if (is_announced)
+        rtm_vm_announce_return(owner, co, status);
     return status;
 }
 
@@ -52,10 +28,11 @@ static int watched_resume(lua_State *co, int nargs)
 
 static int watched_resume(lua_State *co, lua_State *from, int nargs)
 {
-    struct rtm_vm_owner *owner = find_owner(co);
-    struct rtm_coroutine *record = announce(owner, from, co, nargs);
+    struct rtm_vm_owner *owner = rtm_alloc_owner(co);
+    bool is_announced = owner && owner->events->on_resume(owner, from, co, nargs);
     int status = lua_resume(co, from, nargs);
-    announce_return(owner, record, co, status);
+    if (is_announced)
+        rtm_vm_announce_return(owner, co, status);
     return status;
 }
 
@@ -63,21 +40,28 @@ static int watched_resume(lua_State *co, lua_State *from, int nargs)
 
 static int watched_resume(lua_State *co, lua_State *from, int nargs, int *nresults)
 {
-    struct rtm_vm_owner *owner = find_owner(co);
-    struct rtm_coroutine *record = announce(owner, from, co, nargs);
+    struct rtm_vm_owner *owner = rtm_alloc_owner(co);
+    bool is_announced = owner && owner->events->on_resume(owner, from, co, nargs);
     int status = lua_resume(co, from, nargs, nresults);
-    announce_return(owner, record, co, status);
+    if (is_announced)
+        rtm_vm_announce_return(owner, co, status);
     return status;
 }
 
 #endif
 
 static struct rtm_elf_patch patch = {.symbol = "lua_resume"};
+static pthread_once_t patch_once = PTHREAD_ONCE_INIT;
 
-bool rtm_resume_c_start(struct rtm_error *err)
+static void fill_patch(void)
 {
     patch.target = (void *)(uintptr_t)lua_resume;
     patch.replacement = (void *)(uintptr_t)watched_resume;
+}
+
+bool rtm_resume_c_start(struct rtm_error *err)
+{
+    pthread_once(&patch_once, fill_patch);
     return rtm_elf_patch_start(&patch, err);
 }
 

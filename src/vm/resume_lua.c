@@ -10,27 +10,17 @@
 /* Upvalues: the owner comes last, so that the thread of a wrapped coroutine stays the first. */
 enum { RESUME_OWNER = 1, WRAP_THREAD = 1, WRAP_OWNER = 2 };
 
-static enum rtm_coroutine_state state_after(lua_State *co, int status)
-{
-    if (status == LUA_YIELD)
-        return RTM_COROUTINE_SUSPENDED;
-    /* an error that only refused to start it (too many C levels) leaves it as it was */
-    if (status != LUA_OK && lua_status(co) <= LUA_YIELD)
-        return RTM_COROUTINE_SUSPENDED;
-    return RTM_COROUTINE_DEAD;
-}
-
 /* Number of results moved to L, or -1 with an error value there. */
 static int resume(lua_State *L, lua_State *co, int nargs, struct rtm_vm_owner *owner)
 {
     if (!rtm_vm_may_resume(L, co, nargs))
         return -1;
-    struct rtm_coroutine *record = owner->events->on_resume(owner, L, co, 0);
+    bool is_announced = owner->events->on_resume(owner, L, co, 0);
     lua_xmove(L, co, nargs);
     int nresults = 0;
     int status = rtm_compat_resume(co, L, nargs, &nresults);
-    if (record)
-        owner->events->on_suspend(owner, record, state_after(co, status));
+    if (is_announced)
+        rtm_vm_announce_return(owner, co, status);
     if (status != LUA_OK && status != LUA_YIELD) {
         lua_xmove(co, L, 1);
         return -1;
@@ -64,7 +54,7 @@ static lua_State *create(lua_State *L, struct rtm_vm_owner *owner)
 {
     rtm_vm_check_body(L);
     lua_State *co = lua_newthread(L);
-    owner->events->on_create(owner, co);
+    owner->events->on_create(owner, L, co);
     lua_pushvalue(L, 1);
     lua_xmove(L, co, 1);
     return co;
@@ -86,12 +76,12 @@ static int co_wrap(lua_State *L)
 
 #if LUA_VERSION_NUM == 504
 
-int rtm_resume_lua_close(struct lua_State *co, struct rtm_vm_owner *owner)
+int rtm_resume_lua_close(struct lua_State *L, struct lua_State *co, struct rtm_vm_owner *owner)
 {
-    struct rtm_coroutine *record = owner->events->on_close_begin(owner, co);
+    bool is_announced = owner->events->on_close_begin(owner, L, co);
     int status = lua_resetthread(co);
-    if (record)
-        owner->events->on_close_end(owner, record);
+    if (is_announced)
+        owner->events->on_close_end(owner, co);
     return status;
 }
 
@@ -102,7 +92,7 @@ static int co_close(lua_State *L)
     if (state == RTM_COROUTINE_RUNNING || state == RTM_COROUTINE_NORMAL)
         return luaL_error(L, "cannot close a %s coroutine",
                           state == RTM_COROUTINE_RUNNING ? "running" : "normal");
-    int status = rtm_resume_lua_close(co, lua_touserdata(L, lua_upvalueindex(RESUME_OWNER)));
+    int status = rtm_resume_lua_close(L, co, lua_touserdata(L, lua_upvalueindex(RESUME_OWNER)));
     lua_pushboolean(L, status == LUA_OK);
     if (status == LUA_OK)
         return 1;
@@ -126,11 +116,9 @@ static void replace(lua_State *L, const luaL_Reg *function, struct rtm_vm_owner 
 {
     if (function->func == co_create && rtm_vm_traits()->tells_threads)
         return;
-    lua_getfield(L, -1, function->name);
-    bool is_there = lua_iscfunction(L, -1);
-    lua_pop(L, 1);
-    if (!is_there)
+    if (!rtm_replaced_push(L, function->name))
         return;
+    lua_pop(L, 1);
     lua_pushlightuserdata(L, owner);
     lua_pushcclosure(L, function->func, 1);
     rtm_replaced_set(L, GROUP, function->name);

@@ -33,8 +33,8 @@ void rtm_vm_check_body(struct lua_State *L);
 /* The name that an argument error gives to what was expected: "coroutine" or "thread". */
 struct lua_State *rtm_vm_check_coroutine(struct lua_State *L);
 
-/* Closes `co`, running its pending __close metamethods, announced; returns the status of the
+/* L closes `co`, running its pending __close metamethods, announced; returns the status of the
  * closing. */
-int rtm_resume_lua_close(struct lua_State *co, struct rtm_vm_owner *owner);
+int rtm_resume_lua_close(struct lua_State *L, struct lua_State *co, struct rtm_vm_owner *owner);
 
 #endif

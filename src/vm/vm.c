@@ -1,7 +1,6 @@
 #include "vm/vm.h"
 
 #include <pthread.h>
-#include <string.h>
 
 #include "ground/check.h"
 #include "vm/compat.h"
@@ -26,6 +25,11 @@ enum rtm_coroutine_state rtm_vm_thread_state(struct lua_State *thread)
     }
 }
 
+bool rtm_vm_is_suspended(struct lua_State *thread)
+{
+    return lua_status(thread) == LUA_YIELD;
+}
+
 bool rtm_vm_is_startable(struct lua_State *thread, int nargs)
 {
     lua_Debug frame;
@@ -33,24 +37,10 @@ bool rtm_vm_is_startable(struct lua_State *thread, int nargs)
            lua_gettop(thread) > nargs;
 }
 
-bool rtm_vm_call_site(struct lua_State *thread, char source[RTM_VM_SOURCE_BYTES], int *line)
-{
-    enum { MAX_C_FRAMES = 4 };
-    lua_Debug frame;
-    RTM_STATIC_ASSERT(LUA_IDSIZE <= RTM_VM_SOURCE_BYTES, "a source name must fit");
-    for (int level = 0; level < MAX_C_FRAMES && lua_getstack(thread, level, &frame); level++) {
-        if (!lua_getinfo(thread, "Sl", &frame) || frame.currentline <= 0)
-            continue;
-        memcpy(source, frame.short_src, sizeof frame.short_src);
-        *line = frame.currentline;
-        return true;
-    }
-    return false;
-}
-
 /* A pass-through allocator that remembers the blocks it gave out lately. */
 struct recorder {
     lua_Alloc next;
+    void *next_ud;
     struct {
         char *start;
         size_t bytes;
@@ -61,7 +51,7 @@ struct recorder {
 static void *record(void *ud, void *ptr, size_t osize, size_t nsize)
 {
     struct recorder *recorder = ud;
-    void *block = recorder->next(NULL, ptr, osize, nsize);
+    void *block = recorder->next(recorder->next_ud, ptr, osize, nsize);
     if (!ptr && block) {
         unsigned slot = recorder->count++ % RTM_COUNT_OF(recorder->blocks);
         recorder->blocks[slot].start = block;
@@ -84,23 +74,17 @@ static bool find_block(const struct recorder *recorder, const void *thread,
     return false;
 }
 
-/* LuaJIT's allocator keeps its arenas in `ud`, so the recorder only serves states whose allocator
- * needs none. */
 static bool measure_thread_block(struct rtm_vm_thread_block *found)
 {
     lua_State *scratch = luaL_newstate();
-    void *ud = NULL;
     if (!scratch)
         return false;
-    struct recorder recorder = {.next = lua_getallocf(scratch, &ud)};
-    if (ud) {
-        lua_close(scratch);
-        return false;
-    }
+    struct recorder recorder = {.next = NULL};
+    recorder.next = lua_getallocf(scratch, &recorder.next_ud);
     lua_setallocf(scratch, record, &recorder);
     lua_State *thread = lua_newthread(scratch);
     bool done = find_block(&recorder, thread, found);
-    lua_setallocf(scratch, recorder.next, NULL);
+    lua_setallocf(scratch, recorder.next, recorder.next_ud);
     lua_close(scratch);
     return done;
 }

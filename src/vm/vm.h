@@ -26,7 +26,7 @@ enum rtm_vm_kind {
     RTM_VM_KINDS,
 };
 
-#define RTM_VM_TAGS 16 /* tags are below; any other value is a block that is no object */
+#define RTM_VM_TAGS 16 /* tags are below; 0 is a block that is no object */
 
 struct rtm_vm_traits {
     const char *name; /* "Lua 5.4" */
@@ -37,6 +37,7 @@ struct rtm_vm_traits {
     bool owns_coroutines;        /* coroutine.* is replaced unless told otherwise */
     bool hooks_per_thread;       /* lua_sethook concerns one thread, not the whole VM */
     bool has_gc_probe;           /* the collector's own words can be watched (vm/gcprobe.h) */
+    bool tells_stopped;          /* whether the collector is stopped can be asked */
     bool has_generational;       /* there is a generational mode */
 };
 
@@ -61,15 +62,12 @@ enum rtm_vm_collector rtm_vm_collector(struct lua_State *L);
 /* State of a thread that does not run now, by what the VM keeps of it. Runs: VM thread. */
 enum rtm_coroutine_state rtm_vm_thread_state(struct lua_State *thread);
 
+/* Whether a thread has yielded. Runs: VM thread. */
+bool rtm_vm_is_suspended(struct lua_State *thread);
+
 /* Whether a thread that is not suspended has a function to start beside `nargs` arguments on its
  * stack. Runs: VM thread. */
 bool rtm_vm_is_startable(struct lua_State *thread, int nargs);
-
-/* Where `thread` executes Lua code now: the innermost Lua frame's source, as Lua prints it, and
-   line. False where there is none within a few frames. Allocates nothing. Runs: VM thread,
-   allocator (before the real call). */
-#define RTM_VM_SOURCE_BYTES 64
-bool rtm_vm_call_site(struct lua_State *thread, char source[RTM_VM_SOURCE_BYTES], int *line);
 
 /* How the VM lays out the block of a thread: the bytes before the lua_State in it, and the block's
    size. Found once in a scratch state; false if it could not be. Runs: any. */

@@ -20,7 +20,10 @@ struct row {
     const char *extra;
     union {
         struct rtm_histogram_time time;
-        struct rtm_histogram_size size;
+        struct {
+            struct rtm_histogram_size size;
+            uint64_t sum_bytes;
+        };
         struct {
             double bounds[BOUNDS_MAX];
             rtm_counter counts[BOUNDS_MAX];
@@ -65,6 +68,7 @@ static int kind_of(const char *name)
 static void fill_known(lua_State *L, struct row *row, bool time)
 {
     int count = (int)rtm_compat_rawlen(L, -1);
+    rtm_histogram_init();
     for (int i = 1; i <= count; i++) {
         lua_rawgeti(L, -1, i);
         uint64_t value = (uint64_t)lua_tonumber(L, -1);
@@ -72,14 +76,16 @@ static void fill_known(lua_State *L, struct row *row, bool time)
             rtm_histogram_time_record(&row->time, value);
         else
             rtm_histogram_size_record(&row->size, value);
+        if (!time)
+            row->sum_bytes += value;
         lua_pop(L, 1);
     }
     struct rtm_metric_histogram *histogram = &row->value.histogram;
     histogram->bounds = time ? rtm_histogram_time_bounds() : rtm_histogram_size_bounds();
     histogram->counts = time ? row->time.counts : row->size.counts;
     histogram->count = time ? RTM_HISTOGRAM_TIME_COUNTS : RTM_HISTOGRAM_SIZE_COUNTS;
-    histogram->sum = time ? (double)rtm_atomic_get(&row->time.sum_ns) / 1e9
-                          : (double)rtm_atomic_get(&row->size.sum_bytes);
+    histogram->sum =
+        time ? (double)rtm_atomic_get(&row->time.sum_ns) / 1e9 : (double)row->sum_bytes;
 }
 
 /* bounds = {...}, counts = {...}, sum = number: a layout that the encoder does not know. */
