@@ -7,8 +7,7 @@
 --       detectors = { leak.memory(), leak.coroutines{ threshold = 1000 } },
 --       on_finding = function(finding) io.stderr:write(leak.format(finding), "\n") end,
 --     }
---     watchdog.copas(w)          -- or watchdog.cqueues(w, cq), or w:poll() now and then in a loop
--- of your own
+--     watchdog.copas(w) -- or watchdog.cqueues(w, cq), or w:poll() in a loop of your own
 --
 -- All detectors of a watchdog look at the same reading; where one asks for a full collection, one
 -- is made and those that asked look again.

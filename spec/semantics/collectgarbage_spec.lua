@@ -82,10 +82,13 @@ local programs = {
     if jit then jit.off() end
     collectgarbage()
     collectgarbage("stop")
-    for _ = 1, 10 do collectgarbage("count") end
-    local first = collectgarbage("count")
-    for _ = 1, 1000 do collectgarbage("count") end
-    print(collectgarbage("count") - first)
+    local function growth()
+      local first = collectgarbage("count")
+      for _ = 1, 1000 do collectgarbage("count") end
+      return collectgarbage("count") - first
+    end
+    growth()
+    print(growth())
   ]],
   ["is described as the function that it stands for"] = [[
     local info = debug.getinfo(collectgarbage, "Su")
