@@ -218,7 +218,7 @@ local coroutines_schema = {
 --  `thread`, those of which that are known; or a list of ids
 -- @treturn[2] nil
 -- @treturn[2] string why not
--- @usage for _, co in ipairs(rt.coroutines { list = true }) do print(co.created_at, co.status, co.idle) end
+-- @usage for _, co in ipairs(rt.coroutines { list = true }) do print(co.created_at, co.idle) end
 function M.coroutines(wanted)
   wanted = options.check("rtmetrics.coroutines", coroutines_schema, wanted)
   if wanted.chain then

@@ -63,7 +63,4 @@ struct rtm_vm_owner {
     const struct rtm_vm_events *events;
 };
 
-/* Tells on_suspend or on_refuse, whichever lua_resume's `status` means. Runs: VM thread. */
-void rtm_vm_announce_return(struct rtm_vm_owner *owner, struct lua_State *thread, int status);
-
 #endif

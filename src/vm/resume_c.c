@@ -5,6 +5,7 @@
 
 #include "os/elf.h"
 #include "vm/alloc.h"
+#include "vm/announce.h"
 #include "vm/compat.h"
 #include "vm/events.h"
 
@@ -20,7 +21,7 @@ static int watched_resume(lua_State *co, int nargs)
     bool is_announced = owner && owner->events->on_resume(owner, NULL, co, nargs);
     int status = lua_resume(co, nargs);
     if (is_announced)
-        rtm_vm_announce_return(owner, co, status);
+        rtm_announce_return(owner, co, status);
     return status;
 }
 
@@ -32,7 +33,7 @@ static int watched_resume(lua_State *co, lua_State *from, int nargs)
     bool is_announced = owner && owner->events->on_resume(owner, from, co, nargs);
     int status = lua_resume(co, from, nargs);
     if (is_announced)
-        rtm_vm_announce_return(owner, co, status);
+        rtm_announce_return(owner, co, status);
     return status;
 }
 
@@ -44,7 +45,7 @@ static int watched_resume(lua_State *co, lua_State *from, int nargs, int *nresul
     bool is_announced = owner && owner->events->on_resume(owner, from, co, nargs);
     int status = lua_resume(co, from, nargs, nresults);
     if (is_announced)
-        rtm_vm_announce_return(owner, co, status);
+        rtm_announce_return(owner, co, status);
     return status;
 }
 

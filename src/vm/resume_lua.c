@@ -1,5 +1,6 @@
 #include "vm/resume_lua.h"
 
+#include "vm/announce.h"
 #include "vm/compat.h"
 #include "vm/events.h"
 #include "vm/replaced.h"
@@ -20,7 +21,7 @@ static int resume(lua_State *L, lua_State *co, int nargs, struct rtm_vm_owner *o
     int nresults = 0;
     int status = rtm_compat_resume(co, L, nargs, &nresults);
     if (is_announced)
-        rtm_vm_announce_return(owner, co, status);
+        rtm_announce_return(owner, co, status);
     if (status != LUA_OK && status != LUA_YIELD) {
         lua_xmove(co, L, 1);
         return -1;

@@ -1,6 +1,7 @@
-#include "vm/events.h"
+#include "vm/announce.h"
 
 #include "vm/compat.h"
+#include "vm/events.h"
 #include "vm/vm.h"
 
 /* Of a thread that lua_resume has refused: the message is all that it added to the stack. */
@@ -11,7 +12,7 @@ static enum rtm_coroutine_state state_refused(lua_State *thread)
     return rtm_vm_is_startable(thread, 1) ? RTM_COROUTINE_NEVER_STARTED : RTM_COROUTINE_DEAD;
 }
 
-void rtm_vm_announce_return(struct rtm_vm_owner *owner, struct lua_State *thread, int status)
+void rtm_announce_return(struct rtm_vm_owner *owner, struct lua_State *thread, int status)
 {
     if (status == LUA_YIELD)
         owner->events->on_suspend(owner, thread, RTM_COROUTINE_SUSPENDED);
