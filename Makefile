@@ -83,7 +83,7 @@ san_flags := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 endif
 
 depend = -MMD -MP -MF $@.d -MT $@
-language := -std=gnu11 -fPIC -pthread -Isrc $(LUA_CFLAGS)
+language := -std=gnu11 -fPIC -fno-plt -pthread -Isrc $(LUA_CFLAGS)
 core_flags = $(language) $(depend) -fvisibility=hidden $(warnings) $(CFLAGS) $(san_flags)
 test_flags = $(core_flags) -DRTM_TEST_SEAMS -DRTM_DEBUG
 # What stands in spec/support has no headers of its own, and its luaopen_* is meant to be seen.

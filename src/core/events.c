@@ -83,41 +83,23 @@ static __attribute__((noinline)) void note_failure(struct rtm_context *cx, const
         rtm_gc_after(&cx->gc, &request, true);
 }
 
-/* Each kind of call in a function of its own: the frequent ones keep few registers. */
+/* Each kind of call in a function of its own, and each twice, so that the frequent ones take few
+   steps: where the allocator is Lua's own they call malloc and free themselves. */
+enum route { STOCK, FOREIGN };
 
-static __attribute__((noinline)) void *on_resize(void *ud, void *ptr, size_t osize, size_t nsize,
-                                                 struct rtm_alloc *alloc)
+static inline void *forward(enum route route, void *ud, void *ptr, size_t osize, size_t nsize,
+                            struct rtm_alloc *alloc)
 {
-    struct rtm_context *cx = alloc->owner;
-    if (RTM_UNLIKELY(rtm_gc_concerns_growth(&cx->gc, (int64_t)nsize - (int64_t)osize)))
-        return alloc_watched(ud, ptr, osize, nsize, alloc);
-    void *block = rtm_alloc_forward(alloc, ud, ptr, osize, nsize);
-    if (RTM_LIKELY(block != NULL))
-        rtm_heap_count_resize(&cx->heap, osize, nsize);
-    else
-        note_failure(cx, ptr, osize, nsize);
-    return block;
+    return route == STOCK ? rtm_alloc_stock(ptr, nsize) : alloc->next(ud, ptr, osize, nsize);
 }
 
-static __attribute__((noinline)) void *on_free(void *ud, void *ptr, size_t osize, size_t nsize,
-                                               struct rtm_alloc *alloc)
-{
-    struct rtm_context *cx = alloc->owner;
-    if (ptr) {
-        if (RTM_UNLIKELY(rtm_gc_concerns_free(&cx->gc)))
-            return alloc_watched(ud, ptr, osize, nsize, alloc);
-        note_free(cx, ptr, osize);
-    }
-    return rtm_alloc_forward(alloc, ud, ptr, osize, nsize);
-}
-
-static __attribute__((noinline)) void *on_new(void *ud, size_t tag, size_t bytes,
-                                              struct rtm_alloc *alloc)
+static inline void *observe_new(enum route route, void *ud, size_t tag, size_t bytes,
+                                struct rtm_alloc *alloc)
 {
     struct rtm_context *cx = alloc->owner;
     if (RTM_UNLIKELY(rtm_gc_concerns_growth(&cx->gc, (int64_t)bytes)))
         return alloc_watched(ud, NULL, tag, bytes, alloc);
-    void *block = rtm_alloc_forward(alloc, ud, NULL, tag, bytes);
+    void *block = forward(route, ud, NULL, tag, bytes, alloc);
     if (RTM_LIKELY(block != NULL))
         note_new(cx, tag, bytes, block);
     else
@@ -125,14 +107,70 @@ static __attribute__((noinline)) void *on_new(void *ud, size_t tag, size_t bytes
     return block;
 }
 
-void *rtm_events_on_alloc(void *ud, void *ptr, size_t osize, size_t nsize, struct rtm_alloc *alloc)
+static inline void *observe_resize(enum route route, void *ud, void *ptr, size_t osize,
+                                   size_t nsize, struct rtm_alloc *alloc)
 {
-    if (!nsize)
-        return on_free(ud, ptr, osize, nsize, alloc);
-    if (ptr)
-        return on_resize(ud, ptr, osize, nsize, alloc);
-    return on_new(ud, osize, nsize, alloc);
+    struct rtm_context *cx = alloc->owner;
+    if (RTM_UNLIKELY(rtm_gc_concerns_growth(&cx->gc, (int64_t)nsize - (int64_t)osize)))
+        return alloc_watched(ud, ptr, osize, nsize, alloc);
+    void *block = forward(route, ud, ptr, osize, nsize, alloc);
+    if (RTM_LIKELY(block != NULL))
+        rtm_heap_count_resize(&cx->heap, osize, nsize);
+    else
+        note_failure(cx, ptr, osize, nsize);
+    return block;
 }
+
+static inline void *observe_free(enum route route, void *ud, void *ptr, size_t osize,
+                                 struct rtm_alloc *alloc)
+{
+    struct rtm_context *cx = alloc->owner;
+    if (RTM_LIKELY(ptr != NULL)) {
+        if (RTM_UNLIKELY(rtm_gc_concerns_free(&cx->gc)))
+            return alloc_watched(ud, ptr, osize, 0, alloc);
+        note_free(cx, ptr, osize);
+    }
+    return forward(route, ud, ptr, osize, 0, alloc);
+}
+
+static void *new_stock(void *ud, void *ptr, size_t osize, size_t nsize, struct rtm_alloc *alloc)
+{
+    (void)ptr; /* there is none: that is what makes it a new block; likewise below */
+    return observe_new(STOCK, ud, osize, nsize, alloc);
+}
+
+static void *new_foreign(void *ud, void *ptr, size_t osize, size_t nsize, struct rtm_alloc *alloc)
+{
+    (void)ptr;
+    return observe_new(FOREIGN, ud, osize, nsize, alloc);
+}
+
+static void *resize_stock(void *ud, void *ptr, size_t osize, size_t nsize, struct rtm_alloc *alloc)
+{
+    return observe_resize(STOCK, ud, ptr, osize, nsize, alloc);
+}
+
+static void *resize_foreign(void *ud, void *ptr, size_t osize, size_t nsize,
+                            struct rtm_alloc *alloc)
+{
+    return observe_resize(FOREIGN, ud, ptr, osize, nsize, alloc);
+}
+
+static void *free_stock(void *ud, void *ptr, size_t osize, size_t nsize, struct rtm_alloc *alloc)
+{
+    (void)nsize;
+    return observe_free(STOCK, ud, ptr, osize, alloc);
+}
+
+static void *free_foreign(void *ud, void *ptr, size_t osize, size_t nsize, struct rtm_alloc *alloc)
+{
+    (void)nsize;
+    return observe_free(FOREIGN, ud, ptr, osize, alloc);
+}
+
+const struct rtm_alloc_observers rtm_events_stock_alloc = {new_stock, resize_stock, free_stock};
+const struct rtm_alloc_observers rtm_events_foreign_alloc = {new_foreign, resize_foreign,
+                                                             free_foreign};
 
 /* --- hook, switches --- */
 

@@ -3,15 +3,13 @@
 #ifndef RTM_CORE_EVENTS_H
 #define RTM_CORE_EVENTS_H
 
-#include <stddef.h>
-
 #include "vm/events.h"
 
-struct rtm_alloc;
+struct rtm_alloc_observers;
 
 extern const struct rtm_vm_events rtm_events;
 
-/* The observing allocator. Runs: allocator. */
-void *rtm_events_on_alloc(void *ud, void *ptr, size_t osize, size_t nsize, struct rtm_alloc *alloc);
+/* The observing allocators, for one that is Lua's own and for another. Run: allocator. */
+extern const struct rtm_alloc_observers rtm_events_stock_alloc, rtm_events_foreign_alloc;
 
 #endif

@@ -147,7 +147,7 @@ static bool attach_allocator(struct rtm_context *cx, struct lua_State *L,
 {
     if (!choice->heap && !choice->gc && !choice->sched)
         return true;
-    cx->alloc = rtm_alloc_attach(L, rtm_events_on_alloc, cx, err);
+    cx->alloc = rtm_alloc_attach(L, &rtm_events_stock_alloc, &rtm_events_foreign_alloc, cx, err);
     if (!cx->alloc)
         return false;
     int64_t counted = (int64_t)rtm_atomic_get(&cx->heap.allocs_bytes) -

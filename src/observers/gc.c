@@ -11,6 +11,18 @@ static void enter(struct rtm_gc *gc, enum rtm_gc_bracket bracket)
                gc->bracket == bracket);
     gc->bracket = bracket;
     gc->quiet_total = bracket == RTM_GC_CLOSED ? gc->seen_total : INT64_MIN;
+    gc->calm_byte = gc->probe.busy;
+    gc->calm_value = bracket == RTM_GC_CLOSED ? 0 : UINT8_MAX; /* a value that it never has */
+}
+
+/* The collector is at work within the open bracket: until it stops, or enters another phase, its
+   frees tell nothing new. */
+static void note_work(struct rtm_gc *gc)
+{
+    gc->has_run = true;
+    gc->saw_major |= *gc->probe.kind == 0; /* a major collection leaves the generations first */
+    gc->calm_byte = *gc->probe.busy == 1 ? gc->probe.busy : gc->probe.state;
+    gc->calm_value = *gc->calm_byte;
 }
 
 static void open_bracket(struct rtm_gc *gc, enum rtm_gc_bracket bracket)
@@ -209,8 +221,8 @@ void rtm_gc_before(struct rtm_gc *gc, const struct rtm_gc_request *request)
 {
     bool is_working = rtm_gcprobe_is_working(&gc->probe);
     if (gc->bracket == RTM_GC_FORCED) {
-        gc->has_run |= is_working;
-        gc->saw_major |= is_working && *gc->probe.kind == 0;
+        if (is_working)
+            note_work(gc);
         return;
     }
     if (gc->bracket == RTM_GC_CLOSED) {
@@ -222,8 +234,7 @@ void rtm_gc_before(struct rtm_gc *gc, const struct rtm_gc_request *request)
     if (gc->bracket == RTM_GC_CLOSED)
         return;
     if (is_working) {
-        gc->has_run = true;
-        gc->saw_major |= *gc->probe.kind == 0; /* a major collection leaves the generations first */
+        note_work(gc);
         return;
     }
     bool is_retry = gc->bracket == RTM_GC_EMERGENCY && is_failed_request(gc, request);

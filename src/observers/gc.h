@@ -73,6 +73,9 @@ struct rtm_gc {
     int64_t seen_total;  /* total as of the last allocator call */
     int64_t quiet_total; /* the same while closed, a value that total never has while open: one
                             comparison for both */
+    const uint8_t *calm_byte; /* while it has `calm_value`, frees are nothing new: the collector
+                                 rests, or is known to work */
+    uint8_t calm_value;
     int64_t expected_debt[2]; /* while open: if the VM accounts for the last call, if it does not
                                  (auxlib's buffers) */
     struct rtm_gc_request failed;
@@ -119,11 +122,10 @@ static inline bool rtm_gc_concerns_growth(const struct rtm_gc *gc, int64_t grown
 }
 
 /* The same for a call that frees a block. Within a run of the collector that is known already,
- * frees are its daily work. */
+   frees are its daily work. Inline: as above. */
 static inline bool rtm_gc_concerns_free(const struct rtm_gc *gc)
 {
-    bool is_quiet = gc->probe.account->total == gc->quiet_total && *gc->probe.busy != 1;
-    return !is_quiet && !(gc->has_run && rtm_gcprobe_is_working(&gc->probe));
+    return *gc->calm_byte != gc->calm_value;
 }
 
 /* Before and after the real allocator call. `after` returns true where a hook at the VM's next step

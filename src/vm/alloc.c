@@ -12,11 +12,21 @@ enum { POOL_SIZE = 1024 };
 
 static struct rtm_alloc pool[POOL_SIZE];
 
-/* The entry functions: each a jump to the observer of its own pool place. */
+static inline void *observe(void *ud, void *ptr, size_t osize, size_t nsize,
+                            struct rtm_alloc *place)
+{
+    if (!nsize)
+        return place->observers.on_free(ud, ptr, osize, nsize, place);
+    if (ptr)
+        return place->observers.on_resize(ud, ptr, osize, nsize, place);
+    return place->observers.on_new(ud, ptr, osize, nsize, place);
+}
+
+/* The entry functions: each a jump to one of the observers of its own pool place. */
 #define ENTRY(n)                                                                                   \
     static void *entry_##n(void *ud, void *ptr, size_t osize, size_t nsize)                        \
     {                                                                                              \
-        return pool[0x##n].observer(ud, ptr, osize, nsize, &pool[0x##n]);                          \
+        return observe(ud, ptr, osize, nsize, &pool[0x##n]);                                       \
     }
 #define NAME(n) entry_##n,
 #define TIMES_16(what, h)                                                                          \
@@ -127,7 +137,8 @@ static bool is_stock_allocator(rtm_alloc_function function, const void *ud)
            rtm_elf_same_binding((void *)(uintptr_t)function, "free", (void *)(uintptr_t)free);
 }
 
-struct rtm_alloc *rtm_alloc_attach(struct lua_State *L, rtm_alloc_observer observer, void *owner,
+struct rtm_alloc *rtm_alloc_attach(struct lua_State *L, const struct rtm_alloc_observers *stock,
+                                   const struct rtm_alloc_observers *foreign, void *owner,
                                    struct rtm_error *err)
 {
     void *ud = NULL;
@@ -142,10 +153,11 @@ struct rtm_alloc *rtm_alloc_attach(struct lua_State *L, rtm_alloc_observer obser
         rtm_error_set(err, "cannot watch the allocator: %d VMs are watched already", POOL_SIZE);
         return NULL;
     }
-    *place = (struct rtm_alloc){.observer = observer,
+    bool is_stock = is_stock_allocator(next, ud);
+    *place = (struct rtm_alloc){.observers = is_stock ? *stock : *foreign,
                                 .next = next,
                                 .owner = owner,
-                                .is_stock = is_stock_allocator(next, ud),
+                                .is_stock = is_stock,
                                 .main_thread = rtm_vm_main_thread(L)};
     lua_setallocf(L, entries[place - pool], ud);
     return place;
@@ -168,7 +180,7 @@ bool rtm_alloc_detach(struct lua_State *L, struct rtm_alloc *alloc)
     void *ud = NULL;
     if (lua_getallocf(L, &ud) != entries[alloc - pool]) {
         alloc->owner = NULL;
-        alloc->observer = pass_through;
+        alloc->observers = (struct rtm_alloc_observers){pass_through, pass_through, pass_through};
         return false;
     }
     lua_setallocf(L, alloc->next, ud);
