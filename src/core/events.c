@@ -74,13 +74,12 @@ static __attribute__((noinline)) void *alloc_watched(void *ud, void *ptr, size_t
     return block;
 }
 
-static __attribute__((noinline)) void note_failure(struct rtm_context *cx, const void *ptr,
-                                                   size_t osize, size_t nsize)
+static __attribute__((noinline)) void note_failure(struct rtm_context *cx,
+                                                   const struct rtm_gc_request *request)
 {
     rtm_atomic_add(&cx->heap.failures, 1);
-    struct rtm_gc_request request = {(uintptr_t)ptr, osize, nsize};
     if (cx->gc.has_probe)
-        rtm_gc_after(&cx->gc, &request, true);
+        rtm_gc_after(&cx->gc, request, true);
 }
 
 /* Each kind of call in a function of its own, and each twice, so that the frequent ones take few
@@ -103,7 +102,7 @@ static inline void *observe_new(enum route route, void *ud, size_t tag, size_t b
     if (RTM_LIKELY(block != NULL))
         note_new(cx, tag, bytes, block);
     else
-        note_failure(cx, NULL, tag, bytes);
+        note_failure(cx, &(struct rtm_gc_request){0, tag, bytes});
     return block;
 }
 
@@ -113,11 +112,12 @@ static inline void *observe_resize(enum route route, void *ud, void *ptr, size_t
     struct rtm_context *cx = alloc->owner;
     if (RTM_UNLIKELY(rtm_gc_concerns_growth(&cx->gc, (int64_t)nsize - (int64_t)osize)))
         return alloc_watched(ud, ptr, osize, nsize, alloc);
+    struct rtm_gc_request request = {(uintptr_t)ptr, osize, nsize};
     void *block = forward(route, ud, ptr, osize, nsize, alloc);
     if (RTM_LIKELY(block != NULL))
         rtm_heap_count_resize(&cx->heap, osize, nsize);
     else
-        note_failure(cx, ptr, osize, nsize);
+        note_failure(cx, &request);
     return block;
 }
 
