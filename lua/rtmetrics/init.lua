@@ -44,8 +44,8 @@ end
 --- Starts observing this VM, anew if it is observed already: figures go on from where they are.
 -- @tparam[opt] table chosen which observers to run, all unless told otherwise: `heap` (boolean:
 --  allocations), `gc` (boolean: the collector), `sched` (boolean: coroutines; `"full"` also on
---  LuaJIT, where replacing `coroutine.*` keeps compiled code from resuming: about 5 times slower
---  there), `process` (boolean: figures of the process)
+--  LuaJIT, where `coroutine.*` is part of the interpreter and not replaced otherwise: a resume and
+--  its yield then take about 3 times as long), `process` (boolean: figures of the process)
 -- @treturn[1] boolean true
 -- @treturn[2] nil
 -- @treturn[2] string why not

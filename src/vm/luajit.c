@@ -5,7 +5,7 @@
 static const struct rtm_vm_traits traits = {
     .name = "LuaJIT",
     .tells_stopped = true,
-    .owns_coroutines = false, /* they are part of the interpreter, and compiled */
+    .owns_coroutines = false, /* they are part of the interpreter: three times as fast as ours */
 };
 
 const struct rtm_vm_traits *rtm_vm_traits(void)
