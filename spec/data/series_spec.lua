@@ -36,7 +36,7 @@ local function find(list, labels)
   end
 end
 
-describe("a set of user series", function()
+describe("a set of user series #valgrind", function()
   it("keeps one series for each set of label values", function()
     local set = new()
     local c = set.metric("counter", "x_total", nil, { "a", "b" })
@@ -138,7 +138,7 @@ describe("a set of user series", function()
   end)
 end)
 
-describe("a label value", function()
+describe("a label value #valgrind", function()
   it("is cut at 256 bytes, at the end of a character", function()
     assert.are.equal(("a"):rep(256), probe.clean(("a"):rep(1e6)))
     assert.are.equal(("a"):rep(255), probe.clean(("a"):rep(255) .. "\195\164"))
@@ -259,7 +259,7 @@ describe("too many label values", function()
   end)
 end)
 
-describe("a set whose memory fails #oom", function()
+describe("a set whose memory fails #oom #valgrind", function()
   -- Registers and updates as far as the failing requests let it; returns what the counter got.
   local function use(set)
     local added = 0
@@ -319,7 +319,7 @@ describe("a set whose memory fails #oom", function()
   end)
 end)
 
-describe("a closed set", function()
+describe("a closed set #valgrind", function()
   it("takes every call and does nothing", function()
     local set = new()
     local c = set.metric("counter", "c", nil, { "l" })

@@ -41,7 +41,7 @@ local function names_of(list)
   return names
 end
 
-describe("the runtime's metrics as Prometheus text", function()
+describe("the runtime's metrics as Prometheus text #valgrind", function()
   it("have one header for each family, and _total where 0.0.4 wants it", function()
     local metrics = {
       { family = "lua_gc_cycles", labels = 'kind="auto"', cumulative = true, value = 12 },
@@ -130,7 +130,7 @@ describe("the runtime's metrics as Prometheus text", function()
   end)
 end)
 
-describe("the runtime's histograms as Prometheus text", function()
+describe("the runtime's histograms as Prometheus text #valgrind", function()
   local function bounds_of(format, field)
     local _, list = parse(format, { { family = "lua_h", kind = "histogram", [field] = {} } })
     local bounds = {}
@@ -208,7 +208,7 @@ describe("the runtime's histograms as Prometheus text", function()
   end)
 end)
 
-describe("a program's metrics as Prometheus text", function()
+describe("a program's metrics as Prometheus text #valgrind", function()
   it("have the values that were put in", function()
     for _, format in ipairs(formats) do
       local families, list = parse(format, {}, shop())

@@ -88,7 +88,7 @@ local function substitute(code, name)
   return (code:gsub("OBJECT", name))
 end
 
-describe("a patched symbol", function()
+describe("a patched symbol #valgrind", function()
   for _, name in ipairs({ "elf_lazy", "elf_full_relro", "elf_noplt" }) do
     it("is called through the replacement and put back exactly, in " .. name, function()
       check(substitute([[
@@ -327,7 +327,7 @@ describe("a second hooker above ours", function()
   end)
 end)
 
-describe("an unloaded object", function()
+describe("an unloaded object #valgrind", function()
   it("stays mapped while it is patched, and goes at the stop", function()
     check([[
       local object = load("elf_full_relro")
@@ -453,7 +453,7 @@ describe("refuses", function()
   end)
 end)
 
-describe("when memory has run out", function()
+describe("when memory has run out #valgrind", function()
   it("a start patches nothing and says why", function()
     check([[
       local object = load("elf_full_relro")

@@ -66,7 +66,7 @@ local function check(where)
 end
 ]]
 
-describe("coroutines that end badly", function()
+describe("coroutines that end badly #valgrind", function()
   local function it_counts(title, code)
     it(title, function()
       if not has_sched then return pending("LuaJIT does not tell its coroutines by default") end
@@ -175,7 +175,7 @@ describe("coroutines that end badly", function()
   ]])
 end)
 
-describe("coroutines that C makes", function()
+describe("coroutines that C makes #valgrind", function()
   it("run, yield and fail as without rtmetrics", function()
     local script = [[
       local co = host.new(function(a, b) local c = coroutine.yield(a + b) error("no " .. c) end)

@@ -11,7 +11,7 @@ end
 local function run_host(line) return run.command("exec $RTM_WRAP "
   .. run.program(line), { timeout = 120 }) end
 
-describe("several VMs in one process", function()
+describe("several VMs in one process #valgrind", function()
   it("have figures of their own and end on their own", function()
     expect_clean(run_host("two_states")) end)
 
@@ -21,7 +21,7 @@ describe("several VMs in one process", function()
     expect_clean(run_host("threads moving")) end)
 end)
 
-describe("a process that forks", function()
+describe("a process that forks #valgrind", function()
   it("has children that work, read, stop and close their VM, and goes on itself", function()
     expect_clean(run_host("fork_close 30"))
   end)
