@@ -87,11 +87,11 @@ describe("an allocator that fails the n-th call", function()
     expect_survival(run_failing("forever", 11))
   end)
 
-  it("does so for every n, failing once #oom #nightly", function()
+  it("does so for every n, failing once #oom", function()
     expect_survival(run_failing("once", 1))
   end)
 
-  it("does so for every n, failing from there on #oom #nightly", function()
+  it("does so for every n, failing from there on #oom", function()
     expect_survival(run_failing("forever", 1))
   end)
 end)
