@@ -150,7 +150,6 @@ describe("opening and closing VMs for ever", function()
   end)
 
   it("keeps memory flat over ten thousand VMs", function()
-    if run.under() then return pending("too slow under " .. run.under()) end
     if run.under() then return pending("a sanitizer or valgrind keeps freed memory") end
     local grown = cycle(10000)
     assert.is_true(grown < NOISE_BYTES, grown .. " bytes more")
