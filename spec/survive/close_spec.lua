@@ -113,7 +113,7 @@ describe("a VM closed at a random moment", function()
   it("goes quietly #valgrind", function() close_many(run.under() and 60 or 400) end)
 
   it("goes quietly two thousand times", function()
-    if run.under() then return pending("too slow under " .. run.under() .. ": 60 stand for them") end
+    if run.under() then return pending("too slow under " .. run.under() .. "; 60 stand for it") end
     close_many(2000)
   end)
 
