@@ -1,5 +1,6 @@
 #include "vm/resume_lua.h"
 
+#include "ground/check.h"
 #include "vm/announce.h"
 #include "vm/compat.h"
 #include "vm/events.h"
@@ -20,7 +21,9 @@ static int resume(lua_State *L, lua_State *co, int nargs, struct rtm_vm_owner *o
     lua_xmove(L, co, nargs);
     int nresults = 0;
     int status = rtm_compat_resume(co, L, nargs, &nresults);
-    if (is_announced)
+    if (is_announced && RTM_LIKELY(status == LUA_YIELD))
+        owner->events->on_suspend(owner, co, RTM_COROUTINE_SUSPENDED);
+    else if (is_announced)
         rtm_announce_return(owner, co, status);
     if (status != LUA_OK && status != LUA_YIELD) {
         lua_xmove(co, L, 1);
