@@ -81,17 +81,15 @@ static void set_count(lua_State *L, int counts, size_t bucket, uint64_t count)
     lua_rawseti(L, counts, (int)bucket + 1);
 }
 
-/* Counts never fall: what is zero now was zero in the table that an earlier reading of the same
-   metric made, and need not be written. */
+/* Counts never fall: what is zero now was zero in the table that an earlier reading of the same metric
+   made, and need not be written. */
 static void write_counts(lua_State *L, int counts, const struct rtm_metric_histogram *values)
 {
-    size_t first = 0, end = values->count;
-    while (first < end && !rtm_atomic_get(&values->counts[first]))
-        first++;
-    while (end > first && !rtm_atomic_get(&values->counts[end - 1]))
-        end--;
-    for (size_t i = first; i < end; i++)
-        set_count(L, counts, i, rtm_atomic_get(&values->counts[i]));
+    for (size_t i = 0; i < values->count; i++) {
+        uint64_t count = rtm_atomic_get(&values->counts[i]);
+        if (count)
+            set_count(L, counts, i, count);
+    }
 }
 
 /* Pushes the counts of the sample's own histogram if it is one of this metric, as its bounds tell.
