@@ -81,8 +81,8 @@ static void set_count(lua_State *L, int counts, size_t bucket, uint64_t count)
     lua_rawseti(L, counts, (int)bucket + 1);
 }
 
-/* Counts never fall: what is zero now was zero in the table that an earlier reading of the same metric
-   made, and need not be written. */
+/* Counts never fall: what is zero now was zero in the table that an earlier reading of the same
+   metric made, and need not be written. */
 static void write_counts(lua_State *L, int counts, const struct rtm_metric_histogram *values)
 {
     for (size_t i = 0; i < values->count; i++) {

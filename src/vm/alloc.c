@@ -3,9 +3,9 @@
 #include <pthread.h>
 #include <stdint.h>
 
-#include "os/elf.h"
 #include "os/fork.h"
 #include "vm/compat.h"
+#include "vm/stock_alloc.h"
 #include "vm/vm.h"
 
 enum { POOL_SIZE = 1024 };
@@ -121,22 +121,6 @@ static void give_place(struct rtm_alloc *place)
     pthread_mutex_unlock(&pool_mutex);
 }
 
-/* Stock means: the function that luaL_newstate installs, no `ud`, and over the very realloc and
-   free that we reach: a host may link Lua with a malloc of its own. */
-static bool is_stock_allocator(rtm_alloc_function function, const void *ud)
-{
-    void *scratch_ud = NULL;
-    lua_State *scratch = luaL_newstate();
-    if (!scratch)
-        return false;
-    bool is_same = lua_getallocf(scratch, &scratch_ud) == function && !ud && !scratch_ud;
-    lua_close(scratch);
-    return is_same &&
-           rtm_elf_same_binding((void *)(uintptr_t)function, "realloc",
-                                (void *)(uintptr_t)realloc) &&
-           rtm_elf_same_binding((void *)(uintptr_t)function, "free", (void *)(uintptr_t)free);
-}
-
 struct rtm_alloc *rtm_alloc_attach(struct lua_State *L, const struct rtm_alloc_observers *stock,
                                    const struct rtm_alloc_observers *foreign, void *owner,
                                    struct rtm_error *err)
@@ -153,7 +137,7 @@ struct rtm_alloc *rtm_alloc_attach(struct lua_State *L, const struct rtm_alloc_o
         rtm_error_set(err, "cannot watch the allocator: %d VMs are watched already", POOL_SIZE);
         return NULL;
     }
-    bool is_stock = is_stock_allocator(next, ud);
+    bool is_stock = rtm_stock_alloc_is(next, ud);
     *place = (struct rtm_alloc){.observers = is_stock ? *stock : *foreign,
                                 .next = next,
                                 .owner = owner,

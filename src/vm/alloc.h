@@ -9,11 +9,11 @@
 #include <stdlib.h>
 
 #include "ground/error.h"
+#include "vm/stock_alloc.h"
 
 struct lua_State;
 struct rtm_alloc;
 
-typedef void *(*rtm_alloc_function)(void *ud, void *ptr, size_t osize, size_t nsize);
 typedef void *(*rtm_alloc_observer)(void *ud, void *ptr, size_t osize, size_t nsize,
                                     struct rtm_alloc *alloc);
 

@@ -63,16 +63,25 @@ static bool is_in_address(const struct search *s, size_t at)
     return word >= s->low && word < s->high;
 }
 
+/* The first place from `at` on that is still a candidate; few are after the first tests. */
+static size_t next_candidate(const struct search *s, const bool *candidates, size_t at)
+{
+    const bool *next = memchr(candidates + at, 1, s->bytes - at);
+    return next ? (size_t)(next - candidates) : s->bytes;
+}
+
 static void test_byte_is(struct search *s, bool *candidates, uint8_t value)
 {
-    for (size_t at = 0; at < s->bytes; at++)
-        candidates[at] &= s->block[at] == value && !is_in_address(s, at);
+    for (size_t at = next_candidate(s, candidates, 0); at < s->bytes;
+         at = next_candidate(s, candidates, at + 1))
+        candidates[at] = s->block[at] == value && (value == 0 || !is_in_address(s, at));
 }
 
 static void test_byte_is_set(struct search *s, bool *candidates)
 {
-    for (size_t at = 0; at < s->bytes; at++)
-        candidates[at] &= s->block[at] != 0 && !is_in_address(s, at);
+    for (size_t at = next_candidate(s, candidates, 0); at < s->bytes;
+         at = next_candidate(s, candidates, at + 1))
+        candidates[at] = s->block[at] != 0 && !is_in_address(s, at);
 }
 
 static void observe_call(struct search *s, bool is_free)

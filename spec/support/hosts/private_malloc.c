@@ -85,8 +85,18 @@ __attribute__((visibility("default"))) lua_State *(luaL_newstate)(void)
     return lua_newstate(l_alloc, NULL);
 }
 
+/* The rest of the host uses libc's malloc: its object has slots for realloc and free, bound as ours
+   are, though Lua's allocator in it never calls them. */
+static void use_libc(size_t size)
+{
+    void *volatile block = malloc(size); /* volatile: or the compiler sees through it */
+    block = realloc(block, size * 2);
+    free(block);
+}
+
 int main(int argc, char **argv)
 {
+    use_libc((size_t)argc);
     if (argc != 2)
         host_fail("usage: private_malloc SCRIPT");
     for (int round = 0; round < 3; round++) {
