@@ -106,6 +106,29 @@ describe("requiring rtmetrics", function()
 end)
 
 describe("a hook of the program", function()
+  it("makes upper bounds of the pauses under it", function()
+    if not run.is("5.4") then return pending("only 5.4's pauses are seen") end
+    local result = run.script([[
+      local rt = require "rtmetrics"
+      local function total(histogram)
+        local sum = 0
+        for _, count in ipairs(histogram.counts) do sum = sum + count end
+        return sum
+      end
+      local function read()
+        local samples = rt.read { "/sched/pauses/bounded/gc:seconds",
+          "/sched/pauses/total/gc:seconds", "/gc/pauses:pauses" }
+        return total(samples[1].value), total(samples[2].value), samples[3].value
+      end
+      debug.sethook(function() end, "c")
+      local bounded, exact, all = read()
+      for i = 1, 50000 do local _ = { i } end
+      local bounded_then, exact_then, all_then = read()
+      print(bounded_then - bounded == all_then - all, exact_then - exact, all_then - all > 10)
+    ]])
+    assert.are.equal("true\t0\ttrue\n", result.out, result.err)
+  end)
+
   it("gets its events and may throw, yield nothing and come and go", function()
     local code = [[
       local counts = {}

@@ -8,8 +8,10 @@
 
 static void arm_hook(struct rtm_context *cx)
 {
-    if (!rtm_hook_arm(rtm_context_running(cx)))
-        rtm_atomic_add(&cx->hooks_refused, 1);
+    if (rtm_hook_arm(rtm_context_running(cx)))
+        return;
+    rtm_atomic_add(&cx->hooks_refused, 1);
+    rtm_gc_note_unhooked(&cx->gc);
 }
 
 static bool has_callback_due(const struct rtm_context *cx)

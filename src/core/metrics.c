@@ -531,7 +531,7 @@ static const struct row table[] = {
       RTM_METRIC_UINT64, true, "process_context_switches", "type=\"voluntary\"", 0, NULL},
      read_process, FIELD(process.usage.voluntary_switches), RTM_PROCESS_USAGE},
     {{"/rtmetrics/gc/refused-hooks:events",
-      "Pauses that had to end with the next allocation, since somebody else's debug hook was in place.",
+      "Times that our hook could not be armed, since somebody else's was in place: the pause is an upper bound.",
       RTM_METRIC_UINT64, true, "rtmetrics_gc_refused_hooks", NULL, 0, NULL},
      read_probe, FIELD(hooks_refused), 0},
     {{"/rtmetrics/gc/untimed:pauses",

@@ -287,6 +287,11 @@ bool rtm_gc_after(struct rtm_gc *gc, const struct rtm_gc_request *request, bool 
     return wants_hook;
 }
 
+void rtm_gc_note_unhooked(struct rtm_gc *gc)
+{
+    gc->is_bounded |= gc->bracket == RTM_GC_AUTOMATIC;
+}
+
 void rtm_gc_on_hook(struct rtm_gc *gc)
 {
     if (!gc->has_probe || gc->bracket == RTM_GC_CLOSED || gc->bracket == RTM_GC_FORCED)

@@ -133,6 +133,10 @@ static inline bool rtm_gc_concerns_free(const struct rtm_gc *gc)
 void rtm_gc_before(struct rtm_gc *gc, const struct rtm_gc_request *request);
 bool rtm_gc_after(struct rtm_gc *gc, const struct rtm_gc_request *request, bool has_failed);
 
+/* The hook that `after` wanted could not be armed: the pause ends with a later event, and is an
+   upper bound. Runs: allocator. */
+void rtm_gc_note_unhooked(struct rtm_gc *gc);
+
 /* The VM has reached an instruction: closes a pause that is over. Runs: VM thread, in a hook. */
 void rtm_gc_on_hook(struct rtm_gc *gc);
 
