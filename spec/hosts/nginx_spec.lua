@@ -257,7 +257,7 @@ describe("the nginx example", function()
     local port = nginx.free_port()
     local tmp = run.tmpdir()
     local result = run.command(([[
-timeout -k 2 30 %s --port %s >out 2>err & pid=$!
+timeout -k 20 60 %s --port %s >out 2>err & pid=$!
 for i in $(seq 100); do
   curl -s -m 5 http://127.0.0.1:%s/ >page && break
   sleep 0.05

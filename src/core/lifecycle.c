@@ -68,8 +68,6 @@ static void detach_allocator(struct rtm_context *cx, struct lua_State *L)
 {
     if (!cx->alloc)
         return;
-    if (cx->heap.enabled)
-        cx->heap_base_bytes = 0;
     rtm_alloc_detach(L, cx->alloc);
     cx->alloc = NULL;
 }

@@ -5,8 +5,8 @@
 
 #define KEY "rtmetrics.sentinel"
 
-/* The sentinel is a table where tables have finalizers, a userdata elsewhere. The registry holds
-   the metatable, and with it the permission to make a successor. */
+/* A userdata, since tables have no finalizers everywhere. The registry holds its metatable, and
+   with it the permission to make a successor. */
 static void make_sentinel(lua_State *L)
 {
     lua_newuserdata(L, sizeof(void *));
@@ -26,8 +26,8 @@ static bool is_of_now(lua_State *L)
 }
 
 /* An error must not leave a finalizer: before 5.4 it would come out of whatever the program does.
-   Without memory there is no successor, and cycles are not told until the next start; that is
-   counted. */
+   Without memory there is no successor, and cycles are not told until the next start; what counts
+   them is bad from then on. */
 static int make_successor(lua_State *L)
 {
     make_sentinel(L);
