@@ -192,16 +192,20 @@ static bool read_probe(struct rtm_metrics_reading *reading, const struct row *ro
     return reading->cx->gc.has_probe && read_own(reading, row, value);
 }
 
-static bool read_gc_times(struct rtm_metrics_reading *reading, const struct row *row,
-                          struct rtm_metric_value *value)
+static void set_times(struct rtm_metric_value *value, const struct rtm_histogram_time *times)
 {
-    const struct rtm_histogram_time *times = field(reading, row);
     value->kind = RTM_METRIC_HISTOGRAM;
     value->histogram =
         (struct rtm_metric_histogram){.bounds = rtm_histogram_time_bounds(),
                                       .counts = times->counts,
                                       .count = RTM_HISTOGRAM_TIME_COUNTS,
                                       .sum = (double)rtm_atomic_get(&times->sum_ns) / 1e9};
+}
+
+static bool read_gc_times(struct rtm_metrics_reading *reading, const struct row *row,
+                          struct rtm_metric_value *value)
+{
+    set_times(value, field(reading, row));
     return reading->cx->gc.enabled;
 }
 
@@ -279,13 +283,7 @@ static bool read_census(struct rtm_metrics_reading *reading, const struct row *r
 static bool read_slices(struct rtm_metrics_reading *reading, const struct row *row,
                         struct rtm_metric_value *value)
 {
-    const struct rtm_histogram_time *times = field(reading, row);
-    value->kind = RTM_METRIC_HISTOGRAM;
-    value->histogram =
-        (struct rtm_metric_histogram){.bounds = rtm_histogram_time_bounds(),
-                                      .counts = times->counts,
-                                      .count = RTM_HISTOGRAM_TIME_COUNTS,
-                                      .sum = (double)rtm_atomic_get(&times->sum_ns) / 1e9};
+    set_times(value, field(reading, row));
     return reading->cx->sched.enabled;
 }
 

@@ -5,7 +5,6 @@
 static const struct rtm_vm_traits traits = {
     .name = "Lua 5.1",
     .owns_coroutines = true,
-    .hooks_per_thread = true,
 };
 
 const struct rtm_vm_traits *rtm_vm_traits(void)

@@ -15,7 +15,6 @@ static const struct rtm_vm_traits traits = {
     .tells_kinds = true,
     .tells_threads = true,
     .owns_coroutines = true,
-    .hooks_per_thread = true,
     .tells_stopped = true,
 };
 

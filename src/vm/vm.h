@@ -35,8 +35,6 @@ struct rtm_vm_traits {
     bool tells_kinds;            /* new objects carry a tag */
     bool tells_threads;          /* a new thread is seen in the allocator */
     bool owns_coroutines;        /* coroutine.* is replaced unless told otherwise */
-    bool hooks_per_thread;       /* lua_sethook concerns one thread, not the whole VM */
-    bool has_gc_probe;           /* the collector's own words can be watched (vm/gcprobe.h) */
     bool tells_stopped;          /* whether the collector is stopped can be asked */
     bool has_generational;       /* there is a generational mode */
 };
