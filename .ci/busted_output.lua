@@ -53,9 +53,9 @@ return function()
   end
 
   local function suite_end()
-    list("FAILED", handler.failures)
-    list("ERROR", handler.errors)
     list_skips(handler.pendings)
+    list("FAILED", handler.failures) -- last, as the end of a long log is what is shown
+    list("ERROR", handler.errors)
     local failed = handler.failuresCount + handler.errorsCount
     if counts_path then
       write_file(

@@ -543,7 +543,8 @@ local co = coroutine.create(function()
   return xpcall(deep, function(m) return deep() end)
 end)
 local ok, inner, message = coroutine.resume(co)
-show(ok, inner, type(message))
+-- LuaJIT's message depends on how far its collector has shrunk the stack.
+show(ok, inner, not rawget(_G, "jit") and type(message))
 ]])
 
 case("makes and drops many coroutines", [[

@@ -5,11 +5,16 @@
 --    server:get("/metrics").body
 --    server:stop()
 --
--- Whatever becomes of the spec, the server is killed after a minute.
+-- Whatever becomes of the spec, the server is killed after some minutes.
 
 local run = require "support.run"
 
-local LONGEST_LIFE = 60
+-- Seconds, for a machine that is busy with other things: what is waited for takes a tenth of it.
+local LONGEST_LIFE = 600
+local LONGEST_COMMAND = 200
+local LONGEST_WAIT = 60
+local LONGEST_REPLY = 20
+
 local MODULE = "/usr/lib/nginx/modules/ngx_http_lua_module.so"
 local SEARCH = 'PATH="$PATH:/usr/sbin"; '
 
@@ -18,12 +23,12 @@ local M = {}
 --- The line of the example that loads rtmetrics, for replacements.
 M.INIT = 'init_worker_by_lua_block {\n    require "rtmetrics"\n  }'
 
-local function shell(line, opts)
-  return run.command(SEARCH .. line, opts)
+local function shell(line, cwd)
+  return run.command(SEARCH .. line, { cwd = cwd, timeout = LONGEST_COMMAND })
 end
 
-local function checked(line, opts)
-  local result = shell(line, opts)
+local function checked(line, cwd)
+  local result = shell(line, cwd)
   assert(result.code == 0, line .. ": " .. result.err)
   return result.out
 end
@@ -49,12 +54,10 @@ end
 
 --- Waits until a line of shell succeeds.
 -- @tparam string condition
--- @tparam[opt=10] number seconds at most
--- @treturn boolean whether it did
-function M.wait_for(condition, seconds)
-  local tries = math.ceil((seconds or 10) / 0.05)
+-- @treturn boolean whether one did before all patience was lost
+function M.wait_for(condition)
   return shell(("for i in $(seq %d); do { %s; } && exit 0; sleep 0.05; done; exit 1")
-    :format(tries, condition)).code == 0
+    :format(LONGEST_WAIT / 0.05, condition)).code == 0
 end
 
 --- Why nginx cannot be run here.
@@ -73,15 +76,6 @@ function M.missing()
   if shell("test -e " .. MODULE).code ~= 0 then
     return "libnginx-mod-http-lua is missing"
   end
-end
-
---- A port of 127.0.0.1 that was free a moment ago.
--- @treturn string
-function M.free_port()
-  local listener = assert(require("socket").bind("127.0.0.1", 0))
-  local _, port = listener:getsockname()
-  listener:close()
-  return port
 end
 
 -- Workers of root would become `nobody`, who may not be able to read the checkout.
@@ -130,8 +124,8 @@ end
 -- @tparam[opt] string header
 -- @treturn table status (number), type (content type), body
 function Server:get(path, header)
-  local reply = checked(("curl -sS -i -m 10 %s %s")
-    :format(header and "-H " .. run.quote(header) or "", run.quote(self:url(path))))
+  local reply = checked(("curl -sS -i -m %d %s %s"):format(LONGEST_REPLY,
+    header and "-H " .. run.quote(header) or "", run.quote(self:url(path))))
   local head, body = reply:match("^(.-\r\n\r\n)(.*)$")
   return {
     status = tonumber(head:match("^HTTP/1.1 (%d+)")),
@@ -143,15 +137,16 @@ end
 --- Puts a load on a path; each request has a connection of its own: nginx closes idle ones when it
 -- reloads, whatever Lua does.
 -- @tparam string path
--- @tparam number seconds
--- @tparam[opt] string meanwhile shell to run at the same time
--- @treturn table requests, failed (bad statuses and socket errors), meanwhile (what it printed)
-function Server:load(path, seconds, meanwhile)
+-- @tparam number|string extent seconds, or shell: the load lasts until that has ended
+-- @treturn table requests, failed (bad statuses and socket errors), meanwhile (what the shell
+-- printed)
+function Server:load(path, extent)
+  local seconds = tonumber(extent)
   local result = shell(([[
-wrk -t1 -c8 -d%ds -H 'Connection: close' %s >wrk.out & wrk=$!
+wrk -t1 -c8 -d%ds --timeout %ds -H 'Connection: close' %s >wrk.out & wrk=$!
 %s
-wait $wrk; echo "status $?" >>wrk.out; cat wrk.out >&2]])
-    :format(seconds, self:url(path), meanwhile or ":"), { cwd = self.dir })
+wait $wrk; echo "status $?" >>wrk.out; cat wrk.out >&2]]):format(seconds or LONGEST_COMMAND,
+    LONGEST_REPLY, self:url(path), seconds and ":" or extent .. "\nkill -INT $wrk"), self.dir)
   local text, failed = result.err, 0
   assert(text:find("status 0\n", 1, true), text)
   for count in (text:match("Socket errors:[^\n]*") or ""):gmatch("%d+") do
@@ -165,6 +160,19 @@ wait $wrk; echo "status $?" >>wrk.out; cat wrk.out >&2]])
   }
 end
 
+--- Puts a load on a path, second after second, until so many requests were answered, and raises if
+-- one failed.
+-- @treturn number requests
+function Server:answer(path, count)
+  local requests = 0
+  repeat
+    local load = self:load(path, 1)
+    assert(load.failed == 0, load.failed .. " requests failed")
+    requests = requests + load.requests
+  until requests >= count
+  return requests
+end
+
 --- Shell that reloads the server again and again, and prints a line each time.
 function Server:reloads(count, pause)
   return ([[
@@ -174,12 +182,11 @@ for n in $(seq %d); do
   until [ "$(grep -c ' reconfiguring$' log)" -gt "$seen" ]; do sleep 0.01; done
   sleep %s
   echo reloaded
-done
-kill -0 "${wrk:-$$}" 2>/dev/null || echo 'the load ended first']]):format(count, self.pid, pause)
+done]]):format(count, self.pid, pause)
 end
 
 function Server:reload(count, pause)
-  return checked(self:reloads(count, pause), { cwd = self.dir })
+  return checked(self:reloads(count, pause), self.dir)
 end
 
 --- The workers, those that shut down too.
@@ -199,7 +206,7 @@ end
 
 function Server:stop()
   shell("kill -TERM " .. self.pid)
-  self.ended = M.wait_for(("[ ! -e %s/nginx.pid ]"):format(self.dir), 5)
+  self.ended = M.wait_for(("[ ! -e %s/nginx.pid ]"):format(self.dir))
   if not self.ended then
     shell(("kill -KILL -- -%d"):format(self.group))
   end
@@ -217,13 +224,29 @@ function M.resident(pid)
   return tonumber(read_file(("/proc/%d/status"):format(pid)):match("VmRSS:%s*(%d+) kB")) * 1024
 end
 
+--- When a process started: seconds since 1970, to about a tenth.
+function M.started(pid)
+  local clock = require("socket").gettime
+  local began, uptime, now
+  repeat -- until nothing came between the two clocks
+    began = clock()
+    uptime = read_file("/proc/uptime"):match("^%S+")
+    now = clock()
+  until now - began < 0.05
+  local fields = {}
+  for field in read_file(("/proc/%d/stat"):format(pid)):match("%)(.*)"):gmatch("%S+") do
+    fields[#fields + 1] = field
+  end
+  return now - uptime + fields[20] / 100 -- of a hundred ticks a second
+end
+
 --- `nginx -t` of the example.
 -- @tparam[opt] table replacements as for `start`
 -- @treturn table as of support.run
 function M.test(replacements)
-  local dir = prepare(replacements, M.free_port())
+  local dir = prepare(replacements, run.free_port())
   local result = shell(("nginx -t -p %s -c nginx.conf -g %s")
-    :format(dir, run.quote(global_directives())), { cwd = dir, timeout = 20 })
+    :format(dir, run.quote(global_directives())), dir)
   shell("rm -rf " .. dir)
   return result
 end
@@ -234,12 +257,12 @@ end
 -- @treturn table the server: pid (of the master), group (of all processes), port, dir
 function M.start(replacements, user)
   for _ = 1, 3 do
-    local port = M.free_port()
+    local port = run.free_port()
     local dir = prepare(replacements, port)
     local group = checked(([[
 chmod 755 .
 timeout -k 2 %d nginx -p "$PWD" -c nginx.conf -g %s >log 2>&1 </dev/null &
-echo $!]]):format(LONGEST_LIFE, run.quote(global_directives(user))), { cwd = dir })
+echo $!]]):format(LONGEST_LIFE, run.quote(global_directives(user))), dir)
     local server = setmetatable({ port = port, dir = dir, group = tonumber(group) }, Server)
     M.wait_for(("grep -q 'start worker process [0-9]' %s/log || ! kill -0 %d 2>/dev/null")
       :format(dir, server.group))

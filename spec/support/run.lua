@@ -142,12 +142,13 @@ local function result_of(status, prefix)
   }
 end
 
-local function execute(line, opts, dir)
+-- The shell's script that runs `line` with `input` as its standard input ("" for the caller's).
+local function write_shell(line, input, opts, dir)
   local prefix = dir .. "/.run"
-  write_file(prefix .. ".in", opts.stdin or "")
   write_file(prefix .. ".line", line .. "\n")
-  local command = ("timeout -k 5 %g sh P.line <P.in >P.out 2>P.err\necho $? >P.status"):format(
-    (opts.timeout or 60) * slowness()
+  local command = ("timeout -k 5 %g sh P.line %s >P.out 2>P.err\necho $? >P.status"):format(
+    (opts.timeout or 120) * slowness(),
+    input
   )
   write_file(
     prefix .. ".sh",
@@ -159,10 +160,35 @@ local function execute(line, opts, dir)
     }, "\n")
   )
   -- The outer shell's own words ("Segmentation fault") belong to nobody.
-  os.execute("sh " .. prefix .. ".sh 2>/dev/null")
-  local result = result_of(read_file(prefix .. ".status"), prefix)
+  return "sh " .. prefix .. ".sh 2>/dev/null"
+end
+
+local function take_result(dir)
+  local result = result_of(read_file(dir .. "/.run.status"), dir .. "/.run")
   os.execute("rm -rf " .. quote(dir))
   return result
+end
+
+local function execute(line, opts, dir)
+  write_file(dir .. "/.run.in", opts.stdin or "")
+  os.execute(write_shell(line, "<P.in", opts, dir))
+  return take_result(dir)
+end
+
+-- Writes the script into `dir`; the line of shell that runs it there.
+local function script_line(code, opts, dir)
+  local name = opts.name or "script.lua"
+  write_file(dir .. "/" .. name, code)
+  -- `exec`, so that a signal is the interpreter's own end and not the shell's account of it.
+  local words = { "exec $RTM_LUA" }
+  if opts.preload then
+    words[#words + 1] = "-l rtmetrics"
+  end
+  words[#words + 1] = quote(opts.cwd and dir .. "/" .. name or name)
+  for _, argument in ipairs(opts.args or {}) do
+    words[#words + 1] = quote(argument)
+  end
+  return table.concat(words, " ")
 end
 
 local M = {}
@@ -216,6 +242,27 @@ function M.tmpdir()
   return tmpdir()
 end
 
+--- The words that run a program as `nobody`.
+-- @treturn string|nil nil where we are not root, and cannot become somebody else
+function M.as_nobody()
+  local words = "setpriv --reuid=65534 --regid=65534 --clear-groups"
+  return capture("id -u; " .. words .. " true && echo can"):find("^0\ncan") and words or nil
+end
+
+--- A port of 127.0.0.1 that is free, and that the system gives to nobody by itself: it takes those
+-- for connections and for port 0 from 32768 up.
+-- @treturn number
+function M.free_port()
+  local socket = require "socket"
+  local listener, port
+  repeat
+    port = 10000 + math.floor(socket.gettime() * 1e6) % 20000
+    listener = socket.bind("127.0.0.1", port)
+  until listener
+  listener:close()
+  return port
+end
+
 --- Quotes a text for the shell.
 -- @tparam string text
 -- @treturn string
@@ -227,7 +274,7 @@ end
 -- needs around it (a sanitizer's library, valgrind), and `$RTM_WRAP` the words to put before a
 -- program of one's own.
 -- @tparam string line
--- @tparam[opt] table opts env ({NAME=value, or false to unset}), timeout (seconds, 60; longer under
+-- @tparam[opt] table opts env ({NAME=value, or false to unset}), timeout (seconds, 120; more under
 -- valgrind and sanitizers), stdin (text), cwd (default: a fresh directory), interpreter (for
 -- `$RTM_LUA`)
 -- @treturn table code (exit status; 128 + n for signal n), signal (n or nil), timed_out (true or
@@ -244,18 +291,32 @@ end
 function M.script(code, opts)
   opts = check_options(opts)
   local dir = tmpdir()
-  local name = opts.name or "script.lua"
-  write_file(dir .. "/" .. name, code)
-  -- `exec`, so that a signal is the interpreter's own end and not the shell's account of it.
-  local words = { "exec $RTM_LUA" }
-  if opts.preload then
-    words[#words + 1] = "-l rtmetrics"
+  return execute(script_line(code, opts, dir), opts, dir)
+end
+
+--- Starts Lua code as a program that runs beside the spec. Its standard input is a pipe, so that it
+-- sees an end of file when `child:stop` is called or the spec is gone.
+-- @tparam string code
+-- @tparam[opt] table opts as for `script`, without stdin
+-- @treturn table child: dir (its fresh directory), child:tell(line), child:stop() → result
+function M.start(code, opts)
+  opts = check_options(opts)
+  assert(not opts.stdin, "support.run: what is started is told its input by child:tell")
+  local dir = tmpdir()
+  local pipe = assert(io.popen(write_shell(script_line(code, opts, dir), "", opts, dir), "w"))
+  local child = { dir = dir }
+
+  function child.tell(_, line)
+    assert(pipe:write(line, "\n"))
+    pipe:flush()
   end
-  words[#words + 1] = quote(opts.cwd and dir .. "/" .. name or name)
-  for _, argument in ipairs(opts.args or {}) do
-    words[#words + 1] = quote(argument)
+
+  function child.stop()
+    pipe:close()
+    return take_result(dir)
   end
-  return execute(table.concat(words, " "), opts, dir)
+
+  return child
 end
 
 --- Runs the same code without and with rtmetrics, for specs that compare the outputs.

@@ -22,7 +22,7 @@ function M.interpreter(name, options)
 end
 
 local function parse(text)
-  local result = { truth = {}, ours = {} }
+  local result = { truth = {}, ours = {}, machine = {} }
   for side, name, value in text:gmatch("(%a+) ([%w_]+) (%S+)\n") do
     result[side][name] = tonumber(value) or value
   end
@@ -31,12 +31,13 @@ end
 
 --- Runs one of truth/programs.lua in `mode` ("incremental", "generational") in the way of
 -- truth/variants.lua, with the clocked interpreter or another one that has the clock. Returns
--- {truth = {name = value}, ours = {name = value}}: names in truth/figures.lua.
+-- {truth = {name = value}, ours = {name = value}, machine = {waited_s = value}}: names in
+-- truth/figures.lua; how long the program had to wait for a CPU.
 function M.measure(program, size, mode, variant, interpreter)
   interpreter = interpreter or assert(M.interpreter("clocked"))
   local result = run.command(("exec $RTM_LUA %s/spec/support/truth/measure.lua %s %d %s %s"):format(
     run.root(), program, size, mode, variant or "plain"), { interpreter = interpreter,
-      timeout = 120 })
+      timeout = 240 })
   if result.code ~= 0 or result.signal then
     error(("%s in %s mode: exit status %s, signal %s: %s"):format(program, mode,
       tostring(result.code),

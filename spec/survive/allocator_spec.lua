@@ -62,7 +62,7 @@ local function run_failing(mode, step)
   local dir = run.tmpdir()
   return run.command(("exec $RTM_WRAP %s %s %s %s 1 %d"):format(run.program("failing_allocator"),
     write(dir, "script.lua", script), write(dir, "check.lua", check), mode, step), {
-      timeout = 200 })
+      timeout = 600 })
 end
 
 -- What the module says of a start that memory was refused for is no complaint.
@@ -126,7 +126,7 @@ describe("a request that the allocator refuses", function()
     local dir = run.tmpdir()
     local result = run.command(("exec $RTM_WRAP %s %s %s once 1 3"):format(
       run.program("failing_allocator"), write(dir, "counting.lua", counting_script),
-      write(dir, "check.lua", check)), { timeout = 100 })
+      write(dir, "check.lua", check)), { timeout = 600 })
     assert.are.equal("", complaints(result.err))
     assert.are.equal(0, result.code)
   end)

@@ -105,7 +105,7 @@ describe("a VM closed at a random moment", function()
   local function close_many(vms)
     local result =
       run.command(("exec $RTM_WRAP %s %d %d %s"):format(run.program("close_anywhere"), vms,
-      os.time(), write(busy)), { timeout = 120 })
+      os.time(), write(busy)), { timeout = 600 })
     expect_clean(result)
     assert.matches("vms " .. vms, result.out, 1, true)
   end
@@ -135,7 +135,7 @@ describe("opening and closing VMs for ever", function()
       for i = 1, 50 do t[i] = coroutine.wrap(function() coroutine.yield({}) end) t[i]() end
       rt.read { "/gc/heap/allocs:bytes" }
       collectgarbage()
-    ]])), { timeout = 250 })
+    ]])), { timeout = 600 })
     expect_clean(result)
     local warm, last = result.out:match("resident (%d+) (%d+)")
     local open, left = result.out:match("descriptors (%d+) (%d+)")
@@ -179,7 +179,7 @@ describe("starting and stopping for ever", function()
       local warm = resident()
       cycle(cycles)
       print(resident() - warm)
-    ]], { args = { cycles }, timeout = 200 })
+    ]], { args = { cycles }, timeout = 600 })
     expect_clean(result)
     return tonumber(result.out)
   end

@@ -9,7 +9,7 @@ local function expect_clean(result)
 end
 
 local function run_host(line) return run.command("exec $RTM_WRAP "
-  .. run.program(line), { timeout = 120 }) end
+  .. run.program(line), { timeout = 600 }) end
 
 describe("several VMs in one process #valgrind", function()
   it("have figures of their own and end on their own", function()

@@ -100,7 +100,7 @@ describe("the host copas", function()
       copas.addthread(function()
         local client = socket.tcp()
         assert(copas.connect(client, "127.0.0.1", port))
-        host:sleep(0.1)
+        repeat host:sleep(0.01) until ticks >= 2
         copas.send(client, "served\n")
         io.write(copas.receive(client), " ")
         client:close()

@@ -199,7 +199,7 @@ static void use_in_child(struct rtm_series_set *set)
     struct reader reader = {.set = set};
     struct rtm_label_key key;
     struct rtm_series_family family;
-    alarm(10);
+    alarm(60);
     rtm_series_after_fork(set);
     rtm_label_key_begin(&key);
     rtm_label_key_add(&key, (struct rtm_label_text){"1", 1});
