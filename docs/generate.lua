@@ -7,6 +7,7 @@ package.path = here .. "/?.lua;" .. package.path
 local pages = {
   ["api.md"] = function() return require("generator.api").page(here .. "/..") end,
   ["metrics.md"] = function() return require("generator.metrics").page() end,
+  ["urls.md"] = function() return require("generator.urls").page() end,
 }
 
 for name, make in pairs(pages) do

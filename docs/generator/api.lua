@@ -6,6 +6,8 @@ local comments = require "generator.comments"
 local public = {
   { file = "init", called = "rt" },
   { file = "prometheus", called = "prometheus" },
+  { file = "agent", called = "agent" },
+  { file = "http", called = "http" },
   { file = "leak", called = "leak" },
   { file = "watchdog", called = "watchdog" },
   { file = "hosts/plain", called = "plain" },

@@ -64,6 +64,7 @@ local known_on = {
   ["/gc/last-cycle/duration:"] = "5.4",
   ["/gc/last-cycle/pauses:"] = "5.4",
   ["/gc/pauses:"] = "5.4",
+  ["/rtmetrics/agent/"] = "all, with an agent",
   ["/rtmetrics/gc/"] = "5.4",
   ["/rtmetrics/sched/"] = "5.4, 5.3, 5.1; LuaJIT full",
   ["/sched/"] = "5.4, 5.3, 5.1; LuaJIT full",

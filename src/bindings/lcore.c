@@ -1,14 +1,18 @@
 /* rtmetrics.core: the natives under lua/rtmetrics/, which document what programs see.
 
-     start(heap, gc, sched, sched_full, process) -> true | nil, message      stop() */
+     start(heap, gc, sched, sched_full, process) -> true | nil, message      stop()
+     api: struct rtm_api of core/api.h, for our other shared objects and FFI users */
 #include <stdbool.h>
 
 #include "bindings/largs.h"
 #include "bindings/lcoroutine.h"
 #include "bindings/lgc.h"
+#include "bindings/lmemstats.h"
 #include "bindings/lmetrics.h"
 #include "bindings/lprocess.h"
+#include "bindings/lroutes.h"
 #include "bindings/lseries.h"
+#include "core/api.h"
 #include "core/lifecycle.h"
 
 /* Starting makes closures and tables, and may raise half-way for want of memory: it runs protected,
@@ -82,8 +86,12 @@ int luaopen_rtmetrics_core(lua_State *L)
     rtm_lgc_register(L, cx);
     rtm_lmetrics_register(L, cx);
     rtm_lcoroutine_register(L, cx);
+    rtm_lmemstats_register(L, cx);
     rtm_lprocess_register(L, cx);
+    rtm_lroutes_register(L, cx);
     rtm_lseries_register(L, &cx->series);
+    lua_pushlightuserdata(L, (void *)&rtm_api);
+    lua_setfield(L, -2, "api");
     lua_pushvalue(L, -1);
     lua_setfield(L, LUA_REGISTRYINDEX, MODULE_KEY);
     return 1;

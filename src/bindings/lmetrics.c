@@ -205,9 +205,11 @@ static void make_samples(lua_State *L)
 
 static int read(lua_State *L)
 {
-    struct rtm_metrics_reading reading = {.cx = rtm_largs_context(L)};
+    struct rtm_context *cx = rtm_largs_context(L);
+    struct rtm_metrics_reading reading;
     luaL_checktype(L, 1, LUA_TTABLE);
-    rtm_runtime_check_clock(reading.cx);
+    rtm_runtime_check_clock(&cx->clock_checked_ns);
+    rtm_metrics_begin(&reading, cx);
     lua_settop(L, AT_SAMPLES);
     lua_rawgeti(L, AT_SAMPLES, 1);
     bool has_names = lua_type(L, -1) == LUA_TSTRING;
@@ -289,7 +291,7 @@ static int render(lua_State *L)
     const char *accept = luaL_optlstring(L, 1, NULL, &length);
     enum rtm_accept_format format = rtm_accept_choose(accept, length);
     struct rtm_error err;
-    rtm_runtime_check_clock(cx);
+    rtm_runtime_check_clock(&cx->clock_checked_ns);
     lua_pushcfunction(L, push_text);
     lua_pushlightuserdata(L, &cx->text);
     if (!render_text(cx, format, &err))

@@ -1,6 +1,7 @@
 #include "core/events.h"
 
 #include "core/context.h"
+#include "core/safe_point.h"
 #include "vm/alloc.h"
 #include "vm/callback.h"
 #include "vm/hook.h"
@@ -38,7 +39,7 @@ static uint64_t gc_runs(const struct rtm_context *cx)
     return is_known ? rtm_atomic_get(&cx->gc.pauses) + 1 : 0;
 }
 
-static inline void note_new(struct rtm_context *cx, size_t tag, size_t bytes, const void *block)
+static inline void note_new(struct rtm_context *cx, size_t tag, size_t bytes, void *block)
 {
     rtm_heap_count_new(&cx->heap, tag, bytes);
     if (RTM_UNLIKELY(tag == cx->thread_tag) && cx->sched.enabled &&
@@ -183,6 +184,9 @@ static void on_hook(struct rtm_vm_owner *owner, struct lua_State *thread)
         rtm_sched_sync(&cx->sched, thread);
     rtm_gc_on_hook(&cx->gc);
     run_callbacks(cx, thread);
+    rtm_safe_point_function run = rtm_safe_point_take();
+    if (run)
+        run(thread);
 }
 
 static bool on_resume(struct rtm_vm_owner *owner, struct lua_State *from, struct lua_State *thread,
@@ -254,7 +258,9 @@ static void on_collect_end(struct rtm_vm_owner *owner, enum rtm_collect_what wha
 static void on_sentinel(struct rtm_vm_owner *owner, bool goes_on, struct lua_State *L)
 {
     struct rtm_context *cx = rtm_context_of(owner);
-    rtm_gc_on_sentinel(&cx->gc, goes_on);
+    rtm_gc_on_sentinel(&cx->gc);
+    if (!goes_on) /* the cycles to come are not counted, so those that were tell nothing */
+        rtm_context_lose(cx, RTM_OBSERVES_CYCLES);
     run_callbacks(cx, L);
 }
 

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "core/agent_stats.h"
+#include "core/contexts.h"
 #include "core/events.h"
 #include "os/clock.h"
 #include "os/fork.h"
@@ -19,49 +21,19 @@
 
 /* Changes with the layout of the context and the meaning of its events: two copies of this library
  * in one VM must agree. */
-static const char layout_version[] = "1";
+static const char layout_version[] = "2";
 
 enum { MAX_TEXT_BYTES = 64 << 20 };
 
-/* The process's contexts: what a forked child must reset. */
-static struct rtm_lock list_lock;
-static struct rtm_context *list;
-static bool has_fork_reset;
+static bool has_contexts;
 static pthread_once_t process_once = PTHREAD_ONCE_INIT;
-
-static void reset_locks_after_fork(void)
-{
-    rtm_lock_reset(&list_lock);
-    for (struct rtm_context *cx = list; cx; cx = cx->next)
-        rtm_series_after_fork(&cx->series);
-}
 
 static void init_process(void)
 {
     rtm_clock_init();
     rtm_histogram_init();
-    rtm_lock_init(&list_lock, RTM_LOCK_RANK_CONTEXTS);
-    has_fork_reset = rtm_fork_register(RTM_FORK_LOCKS, reset_locks_after_fork, NULL);
-}
-
-static void add_to_list(struct rtm_context *cx)
-{
-    rtm_lock_acquire(&list_lock);
-    cx->next = list;
-    list = cx;
-    rtm_lock_release(&list_lock);
-}
-
-static void remove_from_list(struct rtm_context *cx)
-{
-    rtm_lock_acquire(&list_lock);
-    for (struct rtm_context **at = &list; *at; at = &(*at)->next) {
-        if (*at == cx) {
-            *at = cx->next;
-            break;
-        }
-    }
-    rtm_lock_release(&list_lock);
+    has_contexts = rtm_contexts_init(NULL) &&
+                   rtm_fork_register(RTM_FORK_CORE, rtm_agent_stats_reset_in_child, NULL);
 }
 
 static void detach_allocator(struct rtm_context *cx, struct lua_State *L)
@@ -75,6 +47,7 @@ static void detach_allocator(struct rtm_context *cx, struct lua_State *L)
 /* What can be undone without Lua memory, so that it also serves when the VM closes. */
 static void stop_observers(struct rtm_context *cx, struct lua_State *L)
 {
+    rtm_contexts_withdraw(cx);
     rtm_hook_disarm(rtm_context_running(cx));
     if (cx->watches_c_resumes)
         rtm_resume_c_stop();
@@ -82,14 +55,12 @@ static void stop_observers(struct rtm_context *cx, struct lua_State *L)
     detach_allocator(cx, L);
     rtm_gc_stop(&cx->gc);
     rtm_sched_stop(&cx->sched);
-    cx->heap.enabled = false;
-    cx->reads_process = false;
 }
 
 static void on_close(struct rtm_vm_owner *owner, struct lua_State *L)
 {
     struct rtm_context *cx = rtm_context_of(owner);
-    remove_from_list(cx);
+    rtm_contexts_remove(cx);
     stop_observers(cx, L);
     rtm_series_fini(&cx->series);
     rtm_process_fini(&cx->process);
@@ -120,7 +91,7 @@ struct rtm_context *rtm_lifecycle_open(struct lua_State *L, struct rtm_error *er
     struct rtm_context *cx = find_context(L, err);
     if (cx || err->text[0])
         return cx;
-    if (!has_fork_reset) {
+    if (!has_contexts) {
         rtm_error_set(err, "cannot observe: no fork handler could be installed");
         return NULL;
     }
@@ -136,7 +107,7 @@ struct rtm_context *rtm_lifecycle_open(struct lua_State *L, struct rtm_error *er
     rtm_process_init(&cx->process);
     rtm_series_init(&cx->series, RTM_SERIES_LIMITS_DEFAULT);
     rtm_buffer_init(&cx->text, MAX_TEXT_BYTES);
-    add_to_list(cx);
+    rtm_contexts_add(cx);
     return cx;
 }
 
@@ -148,10 +119,9 @@ static bool attach_allocator(struct rtm_context *cx, struct lua_State *L,
     cx->alloc = rtm_alloc_attach(L, &rtm_events_stock_alloc, &rtm_events_foreign_alloc, cx, err);
     if (!cx->alloc)
         return false;
-    int64_t counted = (int64_t)rtm_atomic_get(&cx->heap.allocs_bytes) -
-                      (int64_t)rtm_atomic_get(&cx->heap.frees_bytes);
+    int64_t counted = (int64_t)rtm_heap_count_allocs_bytes(&cx->heap) -
+                      (int64_t)rtm_heap_count_frees_bytes(&cx->heap);
     cx->heap_base_bytes = (int64_t)rtm_vm_heap_bytes(L) - counted;
-    cx->heap.enabled = choice->heap;
     return true;
 }
 
@@ -182,6 +152,18 @@ static void start_gc(struct rtm_context *cx, struct lua_State *L,
         rtm_sentinel_start(L, &cx->owner);
 }
 
+static unsigned find_observed(const struct rtm_context *cx,
+                              const struct rtm_lifecycle_choice *choice)
+{
+    return (cx->alloc ? RTM_OBSERVES_ALLOCATOR : 0) |
+           (cx->alloc && choice->heap ? RTM_OBSERVES_HEAP : 0) |
+           (cx->gc.enabled ? RTM_OBSERVES_GC | RTM_OBSERVES_CYCLES : 0) |
+           (cx->gc.has_probe ? RTM_OBSERVES_PROBE : 0) |
+           (cx->sched.enabled ? RTM_OBSERVES_SCHED : 0) |
+           (cx->watches_c_resumes ? RTM_OBSERVES_C_RESUMES : 0) |
+           (choice->process ? RTM_OBSERVES_PROCESS : 0);
+}
+
 bool rtm_lifecycle_start(struct rtm_context *cx, struct lua_State *L,
                          const struct rtm_lifecycle_choice *choice, struct rtm_error *err)
 {
@@ -190,9 +172,9 @@ bool rtm_lifecycle_start(struct rtm_context *cx, struct lua_State *L,
     rtm_lifecycle_stop(cx, L);
     if (!attach_allocator(cx, L, choice, err))
         return false;
-    cx->reads_process = choice->process;
     start_sched(cx, L, choice);
     start_gc(cx, L, choice);
+    rtm_contexts_publish(cx, find_observed(cx, choice));
     return true;
 }
 

@@ -1,5 +1,4 @@
-/* Birth, start, stop and death of a context, in one order; and the list of the process's contexts.
- */
+/* Birth, start, stop and death of a context, in one order. */
 #ifndef RTM_CORE_LIFECYCLE_H
 #define RTM_CORE_LIFECYCLE_H
 

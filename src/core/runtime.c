@@ -21,11 +21,6 @@ bool rtm_runtime_free_os_memory(struct rtm_context *cx, struct lua_State *L, boo
     return rtm_malloc_stats_trim(released, err);
 }
 
-static const struct rtm_gcprobe *probe_of(const struct rtm_context *cx)
-{
-    return cx->gc.has_probe ? &cx->gc.probe : NULL;
-}
-
 /* Stop and restart move the collector's account without a collection: announced, so that they are
    not taken for one. */
 static void announce(struct rtm_context *cx, struct lua_State *L, enum rtm_collect_what what,
@@ -40,14 +35,15 @@ static void announce(struct rtm_context *cx, struct lua_State *L, enum rtm_colle
 bool rtm_runtime_set_percent(struct rtm_context *cx, struct lua_State *L, int percent,
                              int64_t *previous)
 {
-    bool is_known = rtm_gccontrol_read(L, probe_of(cx), cx->gc.was_stopped, previous);
+    bool is_known = rtm_gc_read_percent(&cx->gc, L, previous);
     if (percent < 0) {
         announce(cx, L, RTM_COLLECT_STOP, rtm_gccontrol_stop);
         return is_known;
     }
-    rtm_gccontrol_write(L, probe_of(cx), percent);
+    rtm_gccontrol_write(L, cx->gc.has_probe ? &cx->gc.probe : NULL, percent);
     if (!is_known || *previous == RTM_GCCONTROL_OFF)
         announce(cx, L, RTM_COLLECT_RESTART, rtm_gccontrol_restart);
+    rtm_gc_read_percent(&cx->gc, L, &(int64_t){0});
     return is_known;
 }
 
@@ -57,7 +53,7 @@ bool rtm_runtime_hold_dead(struct rtm_context *cx, struct lua_State *L,
     int64_t percent = 0;
     if (rtm_vm_collector(L) == RTM_VM_COLLECTOR_BUSY)
         return false;
-    bool is_known = rtm_gccontrol_read(L, probe_of(cx), cx->gc.was_stopped, &percent);
+    bool is_known = rtm_gc_read_percent(&cx->gc, L, &percent);
     hold->was_stopped = is_known && percent == RTM_GCCONTROL_OFF;
     hold->ran_callbacks = cx->runs_callbacks;
     cx->runs_callbacks = true; /* they would make garbage, and with it a cycle that is half swept */
@@ -88,12 +84,12 @@ void rtm_runtime_remove_callback(struct rtm_context *cx, struct lua_State *L, in
     cx->callbacks--;
 }
 
-void rtm_runtime_check_clock(struct rtm_context *cx)
+void rtm_runtime_check_clock(uint64_t *checked_ns)
 {
     uint64_t now_ns = rtm_clock_coarse_ns();
-    if (now_ns - cx->clock_checked_ns < RTM_CLOCK_NS_PER_S)
+    if (now_ns - *checked_ns < RTM_CLOCK_NS_PER_S)
         return;
-    cx->clock_checked_ns = now_ns;
+    *checked_ns = now_ns;
     rtm_clock_check();
 }
 

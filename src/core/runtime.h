@@ -47,8 +47,9 @@ bool rtm_runtime_recent_pause(const struct rtm_context *cx, unsigned index, doub
                               double *end_s);
 
 /* To be called where figures are asked for: once a second, compares the clock that measures
-   durations with the system's. Runs: VM thread. */
-void rtm_runtime_check_clock(struct rtm_context *cx);
+   durations with the system's. `checked_ns` is the caller's, 0 at first. Runs: any ordinary thread.
+ */
+void rtm_runtime_check_clock(uint64_t *checked_ns);
 
 /* The Unix time, in seconds, of a moment that is known in clock ticks. Runs: any. */
 double rtm_runtime_wall_of(uint64_t ticks);

@@ -1,11 +1,13 @@
 #include "data/series.h"
 
+#include <sched.h>
 #include <string.h>
 
 #include "ground/hash.h"
 #include "ground/memory.h"
+#include "ground/version.h"
 
-enum { READ_BATCH = 32 };
+enum { READ_BATCH = 32, READ_TRIES = 100 };
 
 struct rtm_series {
     struct rtm_series *previous, *next; /* the metric's list; guarded by the set's lock */
@@ -14,8 +16,9 @@ struct rtm_series {
     uint32_t key_length;
     char *key;
     size_t bytes;
-    rtm_counter value; /* the bits of a double */
-    uint64_t counts[]; /* bound_count + 1 of them in a histogram; the key's bytes follow */
+    rtm_version version;  /* of a histogram's value and counts */
+    rtm_counter value;    /* the bits of a double */
+    rtm_counter counts[]; /* bound_count + 1 of them in a histogram; the key's bytes follow */
 };
 
 struct rtm_series_metric {
@@ -34,19 +37,28 @@ struct rtm_series_cursor {
 
 /* --- values --- */
 
-static double get_double(const rtm_counter *cell)
+static double to_double(uint64_t bits)
 {
-    uint64_t bits = rtm_atomic_get(cell);
     double value;
     memcpy(&value, &bits, sizeof value);
     return value;
 }
 
-static void set_double(rtm_counter *cell, double value)
+static uint64_t to_bits(double value)
 {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
-    rtm_atomic_set(cell, bits);
+    return bits;
+}
+
+static double get_double(const rtm_counter *cell)
+{
+    return to_double(rtm_atomic_get(cell));
+}
+
+static void set_double(rtm_counter *cell, double value)
+{
+    rtm_atomic_set(cell, to_bits(value));
 }
 
 static size_t count_cells(const struct rtm_series_description *metric)
@@ -54,12 +66,23 @@ static size_t count_cells(const struct rtm_series_description *metric)
     return metric->type == RTM_SERIES_HISTOGRAM ? (size_t)metric->bound_count + 1 : 0;
 }
 
-/* Runs with the lock held. */
+/* False where the writer was in between: the figures may not belong together. */
+static bool copy_values(const struct rtm_series *series, struct rtm_series_reading *reading)
+{
+    uint32_t version = rtm_version_begin_read(&series->version);
+    reading->value = to_double(rtm_version_get(&series->value));
+    for (size_t i = 0; i < count_cells(reading->metric); i++)
+        reading->counts[i] = rtm_version_get(&series->counts[i]);
+    return rtm_version_end_read(&series->version, version);
+}
+
+/* Runs with the lock held. The writer is through in no time, unless it has lost its CPU in the
+   middle; or for good, in the child of another thread's fork: then the sum may lack the last
+   observation. */
 static void take_reading(const struct rtm_series *series, struct rtm_series_reading *reading)
 {
-    reading->value = get_double(&series->value);
-    memcpy(reading->counts, series->counts,
-           count_cells(reading->metric) * sizeof series->counts[0]);
+    for (int i = 0; i < READ_TRIES && !copy_values(series, reading); i++)
+        sched_yield();
     rtm_label_key_split(series->key, reading->labels, reading->metric->label_count);
 }
 
@@ -134,7 +157,7 @@ static void clear_fallback(struct rtm_series_metric *metric)
 {
     set_double(&metric->fallback->value, 0);
     for (size_t i = 0; i < count_cells(metric->description); i++)
-        metric->fallback->counts[i] = 0;
+        rtm_atomic_set(&metric->fallback->counts[i], 0);
 }
 
 static void forget(struct rtm_series_set *set, struct rtm_series_metric *metric,
@@ -370,10 +393,10 @@ void rtm_series_observe(struct rtm_series_set *set, uint32_t id, const struct rt
     if (!series)
         series = need_overflow(set, metric);
     size_t bucket = find_bucket(metric->description, value);
-    rtm_lock_acquire(&set->lock);
-    series->counts[bucket]++;
-    set_double(&series->value, get_double(&series->value) + value);
-    rtm_lock_release(&set->lock);
+    rtm_version_begin_write(&series->version);
+    rtm_version_set(&series->counts[bucket], rtm_atomic_get(&series->counts[bucket]) + 1);
+    rtm_version_set(&series->value, to_bits(get_double(&series->value) + value));
+    rtm_version_end_write(&series->version);
 }
 
 void rtm_series_remove(struct rtm_series_set *set, uint32_t id, const struct rtm_label_key *key)

@@ -5,8 +5,8 @@
    refused) goes to the metric's overflow series, in which every label has the value
    RTM_SERIES_OVERFLOW, so that sums over the metric stay right; a gauge that is set, not added to,
    has no such sum, and its update is dropped. Both are counted.
-   Threads: one writer, the VM's thread. Counters and gauges are atomics and their updates take no
-   lock. The lock guards which series there are, and keeps a histogram's sum and counts together; a
+   Threads: one writer, the VM's thread, whose updates take no lock: what belongs together in a
+   histogram is read again if it was written meanwhile. The lock guards which series there are; a
    reader holds it for a few series at a time. */
 #ifndef RTM_DATA_SERIES_H
 #define RTM_DATA_SERIES_H

@@ -1,6 +1,5 @@
 #include "encoders/accept.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 struct text {
@@ -177,4 +176,38 @@ enum rtm_accept_format rtm_accept_choose(const char *accept, size_t length)
     bool openmetrics = standings[RTM_ACCEPT_OPENMETRICS].q > 0 &&
                        is_better(&standings[RTM_ACCEPT_OPENMETRICS], &standings[RTM_ACCEPT_TEXT]);
     return openmetrics ? RTM_ACCEPT_OPENMETRICS : RTM_ACCEPT_TEXT;
+}
+
+/* The q of a coding that is named, or -1. */
+struct codings {
+    int gzip, any, identity;
+};
+
+static void note_q(int *q, int found)
+{
+    if (*q < 0) /* the first of several that contradict each other */
+        *q = found;
+}
+
+static void note_coding(struct codings *codings, const struct range *coding)
+{
+    if (is_word(coding->type, "gzip") || is_word(coding->type, "x-gzip"))
+        note_q(&codings->gzip, coding->q);
+    else if (is_word(coding->type, "*"))
+        note_q(&codings->any, coding->q);
+    else if (is_word(coding->type, "identity"))
+        note_q(&codings->identity, coding->q);
+}
+
+bool rtm_accept_gzip(const char *accept_encoding, size_t length)
+{
+    struct codings codings = {-1, -1, -1};
+    struct text rest = {accept_encoding, accept_encoding ? length : 0};
+    while (rest.length) {
+        struct range coding = parse_range(cut_part(&rest, ','));
+        if (coding.q >= 0)
+            note_coding(&codings, &coding);
+    }
+    int q = codings.gzip >= 0 ? codings.gzip : codings.any;
+    return q > 0 && q >= codings.identity;
 }

@@ -1,8 +1,9 @@
-/* Content negotiation for metrics: which of our two text formats an HTTP client wants (RFC 9110,
-   12.4 and 12.5.1). Runs: any thread. */
+/* Content negotiation (RFC 9110, 12.4 and 12.5): which of our two text formats for metrics an HTTP
+   client wants, and whether it wants them compressed. Runs: any thread. */
 #ifndef RTM_ENCODERS_ACCEPT_H
 #define RTM_ENCODERS_ACCEPT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum rtm_accept_format {
@@ -16,5 +17,11 @@ enum rtm_accept_format {
    not speak match nothing, a range that makes no sense is passed over, and where nothing matches
    the answer is 0.0.4: a scrape is never refused. */
 enum rtm_accept_format rtm_accept_choose(const char *accept, size_t length);
+
+/* Does the value of an Accept-Encoding header (NULL: there was none) ask for gzip? It does where
+   gzip, by its name or else by "*", has a q above 0 that is not below the one that identity is
+   given by name. What makes no sense is passed over. That identity may be refused is not looked at:
+   an answer without gzip is better than none. */
+bool rtm_accept_gzip(const char *accept_encoding, size_t length);
 
 #endif

@@ -27,51 +27,6 @@ struct grid {
 
 /* --- numbers --- */
 
-/* `value` is a number of units of 10^-decimals; zeros at the end are left away. */
-static void write_fixed(struct rtm_buffer *out, uint64_t value, unsigned decimals)
-{
-    char digits[NUMBER_MAX] = {0};
-    size_t first = sizeof digits, end = sizeof digits;
-    for (unsigned i = 0; i < decimals; i++, value /= 10)
-        digits[--first] = (char)('0' + value % 10);
-    while (end > first && digits[end - 1] == '0')
-        end--;
-    rtm_buffer_append_uint(out, value);
-    if (end > first) {
-        rtm_buffer_append_char(out, '.');
-        rtm_buffer_append(out, digits + first, end - first);
-    }
-}
-
-/* Most fractions here are whole nanoseconds or the like. Where n / 10^k is the value again, n with
-   a point in it is a text that reads back exactly, and needs no search. */
-static bool write_short(struct rtm_buffer *out, double value)
-{
-    static const struct {
-        double unit, limit;
-        unsigned decimals;
-    } tries[] = {{1e9, 9e6, 9}, {1e6, 9e9, 6}, {1e3, 9e12, 3}};
-    double size = fabs(value);
-    for (size_t i = 0; i < RTM_COUNT_OF(tries); i++) {
-        if (!(size < tries[i].limit))
-            continue;
-        double whole = floor(size * tries[i].unit + 0.5);
-        if (whole / tries[i].unit != size)
-            continue;
-        if (value < 0)
-            rtm_buffer_append_char(out, '-');
-        write_fixed(out, (uint64_t)whole, tries[i].decimals);
-        return true;
-    }
-    return false;
-}
-
-static void write_double(struct rtm_buffer *out, double value)
-{
-    if (!write_short(out, value))
-        rtm_buffer_append_double(out, value);
-}
-
 /* The significant digits of the shortest decimal that reads back as `value`, and the power of ten
    of the first. */
 static size_t find_digits(double value, char digits[NUMBER_MAX], int *exponent)
@@ -292,7 +247,7 @@ static void write_sample(struct rtm_prometheus *text, const char *family, const 
                          double value)
 {
     begin_sample(text, family, suffix);
-    write_double(text->out, value);
+    rtm_buffer_append_double(text->out, value);
     rtm_buffer_append_char(text->out, '\n');
 }
 
@@ -386,9 +341,9 @@ static void write_uint(struct rtm_prometheus *text, const char *family, const ch
     if (scale == 1)
         rtm_buffer_append_uint(text->out, value);
     else if (scale == 1e-9)
-        write_fixed(text->out, value, 9);
+        rtm_buffer_append_fixed(text->out, value, 9);
     else
-        write_double(text->out, (double)value * scale);
+        rtm_buffer_append_double(text->out, (double)value * scale);
     rtm_buffer_append_char(text->out, '\n');
 }
 
@@ -489,6 +444,15 @@ static void write_reading(void *user, const struct rtm_series_reading *reading)
                      reading->value);
 }
 
+/* The VM waits for the lock under which its series are written: a long document, whose memory may
+   have to be copied, is to grow before. */
+static void make_room(struct rtm_buffer *out)
+{
+    size_t room = out->length / 8;
+    if (room <= out->cap - out->length)
+        rtm_buffer_reserve(out, room);
+}
+
 static void write_family(struct rtm_prometheus *text, const struct rtm_prometheus_source *sources,
                          size_t count, const struct rtm_series_family *family)
 {
@@ -499,8 +463,10 @@ static void write_family(struct rtm_prometheus *text, const struct rtm_prometheu
         writer.extra = sources[i].labels;
         writer.has_grid = false; /* each VM may have buckets of its own */
         uint32_t index = rtm_series_find(sources[i].set, family);
-        if (index != RTM_SERIES_NONE)
-            rtm_series_read(sources[i].set, index, write_reading, &writer);
+        if (index == RTM_SERIES_NONE)
+            continue;
+        make_room(text->out);
+        rtm_series_read(sources[i].set, index, write_reading, &writer);
     }
 }
 

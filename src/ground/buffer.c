@@ -79,6 +79,44 @@ void rtm_buffer_append_uint(struct rtm_buffer *buffer, uint64_t value)
     rtm_buffer_append(buffer, digits + first, sizeof digits - first);
 }
 
+void rtm_buffer_append_fixed(struct rtm_buffer *buffer, uint64_t value, unsigned decimals)
+{
+    char digits[20] = {0};
+    size_t first = sizeof digits, end = sizeof digits;
+    for (unsigned i = 0; i < decimals; i++, value /= 10)
+        digits[--first] = (char)('0' + value % 10);
+    while (end > first && digits[end - 1] == '0')
+        end--;
+    rtm_buffer_append_uint(buffer, value);
+    if (end > first) {
+        rtm_buffer_append_char(buffer, '.');
+        rtm_buffer_append(buffer, digits + first, end - first);
+    }
+}
+
+/* Most fractions here are whole nanoseconds or the like. Where n / 10^k is the value again, n with
+   a point in it is a text that reads back exactly, and needs no search. */
+static bool append_short(struct rtm_buffer *buffer, double value)
+{
+    static const struct {
+        double unit, limit;
+        unsigned decimals;
+    } tries[] = {{1e9, 9e6, 9}, {1e6, 9e9, 6}, {1e3, 9e12, 3}};
+    double size = fabs(value);
+    for (size_t i = 0; i < RTM_COUNT_OF(tries); i++) {
+        if (!(size < tries[i].limit))
+            continue;
+        double whole = floor(size * tries[i].unit + 0.5);
+        if (whole / tries[i].unit != size)
+            continue;
+        if (value < 0)
+            rtm_buffer_append_char(buffer, '-');
+        rtm_buffer_append_fixed(buffer, (uint64_t)whole, tries[i].decimals);
+        return true;
+    }
+    return false;
+}
+
 static void append_shortest(struct rtm_buffer *buffer, double value)
 {
     char text[32];
@@ -102,7 +140,7 @@ void rtm_buffer_append_double(struct rtm_buffer *buffer, double value)
         rtm_buffer_append_text(buffer, value > 0 ? "+Inf" : "-Inf");
     } else if (value >= 0 && value < 9007199254740992.0 && value == floor(value)) {
         rtm_buffer_append_uint(buffer, (uint64_t)value);
-    } else {
+    } else if (!append_short(buffer, value)) {
         append_shortest(buffer, value);
     }
 }

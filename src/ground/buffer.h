@@ -34,8 +34,11 @@ void rtm_buffer_append_text(struct rtm_buffer *buffer, const char *text);
 void rtm_buffer_append_char(struct rtm_buffer *buffer, char byte);
 void rtm_buffer_append_uint(struct rtm_buffer *buffer, uint64_t value);
 
-/* The shortest decimal text that reads back as `value`; integers below 2^53 without a fraction,
- * NaN, +Inf, -Inf. */
+/* `value` units of 10^-decimals (at most 20), as a decimal fraction without zeros at its end. */
+void rtm_buffer_append_fixed(struct rtm_buffer *buffer, uint64_t value, unsigned decimals);
+
+/* A short decimal text that reads back as `value`; integers below 2^53 without a fraction, NaN,
+   +Inf, -Inf. */
 void rtm_buffer_append_double(struct rtm_buffer *buffer, double value);
 
 #endif

@@ -55,6 +55,14 @@ void rtm_lock_acquire(struct rtm_lock *lock)
     note_acquire(lock->rank);
 }
 
+bool rtm_lock_try(struct rtm_lock *lock)
+{
+    if (pthread_mutex_trylock(&lock->mutex) != 0)
+        return false;
+    note_acquire(lock->rank);
+    return true;
+}
+
 void rtm_lock_release(struct rtm_lock *lock)
 {
     note_release(lock->rank);

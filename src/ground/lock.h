@@ -6,12 +6,16 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #include "ground/check.h"
 
 enum rtm_lock_rank {
+    RTM_LOCK_RANK_AGENT = 2,     /* start and stop of the process's agent */
+    RTM_LOCK_RANK_VISIT = 5,     /* a reader of all VMs, while it reads */
     RTM_LOCK_RANK_CONTEXTS = 10, /* the list of the process's VMs */
     RTM_LOCK_RANK_SERIES = 20,   /* one VM's user series */
+    RTM_LOCK_RANK_FORK_FDS = 30, /* what a forked child closes */
 };
 
 struct rtm_lock {
@@ -25,6 +29,9 @@ void rtm_lock_init(struct rtm_lock *lock, enum rtm_lock_rank rank);
 
 void rtm_lock_acquire(struct rtm_lock *lock);
 void rtm_lock_release(struct rtm_lock *lock);
+
+/* Acquires a free lock; false at once if it is not. */
+bool rtm_lock_try(struct rtm_lock *lock) RTM_MUST_USE;
 
 /* Releases a held lock, lets in a thread that waits for it, and acquires it again: for long
    readers, since an unfair mutex would go straight back to them. Gives up waiting after about a

@@ -1,6 +1,7 @@
 #include "observers/gc.h"
 
 #include "os/clock.h"
+#include "vm/gccontrol.h"
 #include "vm/vm.h"
 
 /* The only writer of the bracket's state. */
@@ -60,8 +61,25 @@ static void take_probe_away(struct rtm_gc *gc)
     forget_bracket(gc);
 }
 
+bool rtm_gc_read_percent(struct rtm_gc *gc, struct lua_State *L, int64_t *percent)
+{
+    const struct rtm_gcprobe *probe = gc->has_probe ? &gc->probe : NULL;
+    bool is_known = rtm_gccontrol_read(L, probe, gc->was_stopped, percent);
+    if (is_known)
+        rtm_atomic_set(&gc->percent, (uint64_t)*percent);
+    return is_known;
+}
+
+/* Inside a finalizer it is not known, and stays what it was. */
+static void note_percent(struct rtm_gc *gc)
+{
+    int64_t percent;
+    rtm_gc_read_percent(gc, gc->thread, &percent);
+}
+
 void rtm_gc_init(struct rtm_gc *gc)
 {
+    rtm_atomic_set(&gc->percent, RTM_GC_PERCENT_UNKNOWN);
     take_probe_away(gc);
 }
 
@@ -72,7 +90,6 @@ void rtm_gc_start(struct rtm_gc *gc, struct lua_State *thread, struct lua_State 
     if (!gc->has_probe)
         take_probe_away(gc);
     gc->counts_sentinels = !gc->has_probe;
-    gc->has_lost_sentinel = false;
     gc->in_cycle = false;
     gc->cycle_is_due = false;
     if (gc->has_probe) {
@@ -80,6 +97,7 @@ void rtm_gc_start(struct rtm_gc *gc, struct lua_State *thread, struct lua_State 
         rtm_atomic_set(&gc->goal_bytes, (uint64_t)gc->probe.account->total);
     }
     forget_bracket(gc);
+    note_percent(gc);
     gc->enabled = true;
 }
 
@@ -131,6 +149,7 @@ static void record_cycle(struct rtm_gc *gc, const struct run *run, uint64_t now_
     rtm_atomic_set(&gc->last_end_ticks, now_ticks);
     rtm_atomic_set(&gc->last_duration_ns, rtm_clock_to_ns(now_ticks - gc->cycle_opened_ticks));
     rtm_atomic_set(&gc->last_pauses_ns, gc->cycle_pauses_ns);
+    note_percent(gc);
     gc->in_cycle = false;
     gc->cycle_is_due = true;
 }
@@ -357,16 +376,17 @@ void rtm_gc_end_forced(struct rtm_gc *gc, enum rtm_collect_what what)
             close_bracket(gc);
     }
     forget_bracket(gc);
+    note_percent(gc);
 }
 
-void rtm_gc_on_sentinel(struct rtm_gc *gc, bool goes_on)
+void rtm_gc_on_sentinel(struct rtm_gc *gc)
 {
     if (!gc->enabled || !gc->counts_sentinels)
         return;
     rtm_atomic_add(gc->bracket == RTM_GC_FORCED ? &gc->cycles_forced : &gc->cycles_automatic, 1);
     rtm_atomic_set(&gc->last_end_ticks, rtm_clock_ticks());
+    note_percent(gc);
     gc->cycle_is_due = true;
-    gc->has_lost_sentinel |= !goes_on;
 }
 
 bool rtm_gc_take_cycle(struct rtm_gc *gc)

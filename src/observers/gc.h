@@ -47,6 +47,8 @@ enum rtm_gc_bracket {
 
 #define RTM_GC_RECENT_PAUSES 256
 
+#define RTM_GC_PERCENT_UNKNOWN UINT64_MAX
+
 /* What the VM asks its allocator. The block is gone after a free, so it is kept as a number. */
 struct rtm_gc_request {
     uintptr_t block; /* 0: a new one */
@@ -62,7 +64,6 @@ struct rtm_gc {
     bool enabled;
     bool has_probe;           /* pauses and cycles are exact */
     bool counts_sentinels;    /* no probe: a finalized sentinel tells each cycle */
-    bool has_lost_sentinel;   /* no memory for a successor: cycles are not counted any more */
     struct lua_State *thread; /* any thread that lives as long as the VM */
     struct rtm_gcprobe probe;
 
@@ -100,6 +101,7 @@ struct rtm_gc {
     struct rtm_histogram_time exact, bounded, forced;
     rtm_counter goal_bytes, live_bytes;
     rtm_counter last_end_ticks, last_duration_ns, last_pauses_ns;
+    rtm_counter percent; /* as last read; RTM_GC_PERCENT_UNKNOWN */
     struct rtm_gc_pause
         recent[RTM_GC_RECENT_PAUSES]; /* ring; newest at (recent_count - 1) % size */
     rtm_counter recent_count;
@@ -146,10 +148,14 @@ void rtm_gc_on_hook(struct rtm_gc *gc);
 bool rtm_gc_begin_forced(struct rtm_gc *gc, enum rtm_collect_what what, int step_kb);
 void rtm_gc_end_forced(struct rtm_gc *gc, enum rtm_collect_what what);
 
-/* A sentinel was finalized: one cycle ended, on VMs without a probe. Unless it goes on, further
-   cycles are not seen, and what counts them is not known from now on. Runs: VM thread, in a
+/* A sentinel was finalized: one cycle ended, on VMs without a probe. Runs: VM thread, in a
    finalizer. */
-void rtm_gc_on_sentinel(struct rtm_gc *gc, bool goes_on);
+void rtm_gc_on_sentinel(struct rtm_gc *gc);
+
+/* Reads the collector's percentage (vm/gccontrol.h) for other threads, to which it is told as it
+   was read last: here, when a cycle ends, and after collectgarbage. False where it is not known.
+   Runs: VM thread. */
+bool rtm_gc_read_percent(struct rtm_gc *gc, struct lua_State *L, int64_t *percent);
 
 /* True once after each cycle. */
 bool rtm_gc_take_cycle(struct rtm_gc *gc);

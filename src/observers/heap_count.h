@@ -12,9 +12,8 @@
 #include "vm/vm.h"
 
 struct rtm_heap_count {
-    bool enabled;
-    rtm_counter allocs_bytes, frees_bytes;
-    rtm_counter grown_bytes, shrunk_bytes; /* of these, by blocks that were resized */
+    rtm_counter new_bytes, freed_bytes;    /* in whole blocks */
+    rtm_counter grown_bytes, shrunk_bytes; /* by blocks that were resized */
     rtm_counter failures;                  /* requests that the allocator answered with NULL */
     rtm_counter
         blocks_by_tag[RTM_VM_TAGS]; /* new blocks by the allocator's tag; the sum is all of them */
@@ -26,14 +25,14 @@ struct rtm_heap_count {
    others is computed when it is read. Inline: bench/programs/binary_trees.lua. Runs: allocator. */
 static inline void rtm_heap_count_new(struct rtm_heap_count *heap, size_t tag, size_t bytes)
 {
-    rtm_atomic_add(&heap->allocs_bytes, bytes);
+    rtm_atomic_add(&heap->new_bytes, bytes);
     rtm_atomic_add(&heap->blocks_by_tag[tag % RTM_VM_TAGS], 1);
     rtm_histogram_size_record(&heap->allocs_by_size, bytes);
 }
 
 static inline void rtm_heap_count_free(struct rtm_heap_count *heap, size_t bytes)
 {
-    rtm_atomic_add(&heap->frees_bytes, bytes);
+    rtm_atomic_add(&heap->freed_bytes, bytes);
     rtm_histogram_size_record(&heap->frees_by_size, bytes);
 }
 
@@ -41,8 +40,18 @@ static inline void rtm_heap_count_resize(struct rtm_heap_count *heap, size_t old
                                          size_t bytes)
 {
     size_t change = bytes >= old_bytes ? bytes - old_bytes : old_bytes - bytes;
-    rtm_atomic_add(bytes >= old_bytes ? &heap->allocs_bytes : &heap->frees_bytes, change);
     rtm_atomic_add(bytes >= old_bytes ? &heap->grown_bytes : &heap->shrunk_bytes, change);
+}
+
+/* Bytes allocated and freed, resizes included. Runs: any. */
+static inline uint64_t rtm_heap_count_allocs_bytes(const struct rtm_heap_count *heap)
+{
+    return rtm_atomic_get(&heap->new_bytes) + rtm_atomic_get(&heap->grown_bytes);
+}
+
+static inline uint64_t rtm_heap_count_frees_bytes(const struct rtm_heap_count *heap)
+{
+    return rtm_atomic_get(&heap->freed_bytes) + rtm_atomic_get(&heap->shrunk_bytes);
 }
 
 /* Blocks freed. Runs: any. */

@@ -125,7 +125,7 @@ void rtm_sched_start(struct rtm_sched *sched, struct lua_State *thread,
     sched->thread_bytes = block.bytes;
     sched->main = (struct rtm_coroutine){.thread = main_thread, .state = RTM_COROUTINE_RUNNING};
     sched->current = &sched->main;
-    sched->switched_ticks = rtm_clock_ticks();
+    rtm_atomic_set(&sched->switched_ticks, rtm_clock_ticks());
     sched->enabled = true;
     if (thread != sched->main.thread)
         enter_unseen(sched, thread);
@@ -300,19 +300,26 @@ void rtm_sched_end_close(struct rtm_sched *sched, struct lua_State *thread)
         rtm_sched_leave(sched, co, RTM_COROUTINE_DEAD);
 }
 
+static uint64_t less(uint64_t whole, uint64_t part)
+{
+    return whole > part ? whole - part : 0;
+}
+
 struct rtm_sched_census rtm_sched_census(const struct rtm_sched *sched)
 {
-    struct rtm_sched_census census = {.created = rtm_atomic_get(&sched->created),
-                                      .dead = rtm_atomic_get(&sched->dead)};
+    /* Another thread may read between two of the VM's updates: what is taken away is read before
+       that which it is taken from, and grows no further than that. */
+    uint64_t dead_unstarted = rtm_atomic_get(&sched->dead_unstarted);
+    uint64_t started = rtm_atomic_get(&sched->started);
     uint64_t depth = rtm_atomic_get(&sched->depth);
-    uint64_t unstarted = census.created - rtm_atomic_get(&sched->started);
-    census.live = census.created - census.dead;
+    struct rtm_sched_census census = {.dead = rtm_atomic_get(&sched->dead)};
+    atomic_thread_fence(memory_order_acquire);
+    census.created = rtm_atomic_get(&sched->created);
+    census.live = less(census.created, census.dead);
     census.running = depth > 0;
     census.normal = depth > 0 ? depth - 1 : 0;
-    census.never_started = unstarted - rtm_atomic_get(&sched->dead_unstarted);
-    /* another thread may read between two of the VM's updates */
-    uint64_t others = depth + census.never_started;
-    census.suspended = census.live > others ? census.live - others : 0;
+    census.never_started = less(census.created, started + dead_unstarted);
+    census.suspended = less(census.live, depth + census.never_started);
     return census;
 }
 

@@ -32,7 +32,7 @@ struct rtm_sched {
     size_t thread_offset, thread_bytes; /* how a thread stands in its block */
     struct rtm_coroutine main;
     struct rtm_coroutine *current;
-    uint64_t switched_ticks; /* when `current` got or regained control */
+    rtm_counter switched_ticks; /* when `current` got or regained control */
     struct rtm_pointer_map by_thread;
     struct rtm_pool records;
     struct rtm_site_table sites;
@@ -92,7 +92,7 @@ static inline void rtm_sched_enter(struct rtm_sched *sched, struct rtm_coroutine
 {
     uint64_t now = rtm_clock_ticks();
     struct rtm_coroutine *from = sched->current;
-    from->slice_ticks += now - sched->switched_ticks;
+    from->slice_ticks += now - rtm_atomic_get(&sched->switched_ticks);
     from->state = RTM_COROUTINE_NORMAL;
     if (co->switches++ == 0)
         rtm_atomic_add(&sched->started, 1);
@@ -101,7 +101,7 @@ static inline void rtm_sched_enter(struct rtm_sched *sched, struct rtm_coroutine
     co->switched_ticks = now;
     co->state = RTM_COROUTINE_RUNNING;
     sched->current = co;
-    sched->switched_ticks = now;
+    rtm_atomic_set(&sched->switched_ticks, now);
     rtm_atomic_add(&sched->depth, 1);
     rtm_atomic_add(&sched->switches, 1);
 }
@@ -113,7 +113,7 @@ static inline void rtm_sched_leave(struct rtm_sched *sched, struct rtm_coroutine
 {
     uint64_t now = rtm_clock_ticks();
     struct rtm_coroutine *to = co->resumer;
-    co->slice_ticks += now - sched->switched_ticks;
+    co->slice_ticks += now - rtm_atomic_get(&sched->switched_ticks);
     co->run_ticks += co->slice_ticks;
     rtm_histogram_time_record(&sched->slices, rtm_clock_to_ns(co->slice_ticks));
     co->resumer = NULL;
@@ -121,7 +121,7 @@ static inline void rtm_sched_leave(struct rtm_sched *sched, struct rtm_coroutine
     co->state = (uint8_t)state;
     to->state = RTM_COROUTINE_RUNNING;
     sched->current = to;
-    sched->switched_ticks = now;
+    rtm_atomic_set(&sched->switched_ticks, now);
     rtm_atomic_set(&sched->depth, rtm_atomic_get(&sched->depth) - 1);
     if (state == RTM_COROUTINE_DEAD)
         rtm_atomic_add(&sched->dead, 1);

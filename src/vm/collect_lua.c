@@ -25,7 +25,7 @@ static const struct option options[] = {
     {"collect", LUA_GCCOLLECT, ANSWER_NUMBER, RTM_COLLECT_FULL},
     {"count", LUA_GCCOUNT, ANSWER_KBYTES, -1},
     {"step", LUA_GCSTEP, ANSWER_BOOLEAN, RTM_COLLECT_STEP},
-    {"setpause", LUA_GCSETPAUSE, ANSWER_NUMBER, -1},
+    {"setpause", LUA_GCSETPAUSE, ANSWER_NUMBER, RTM_COLLECT_PARAMETER},
     {"setstepmul", LUA_GCSETSTEPMUL, ANSWER_NUMBER, -1},
 #ifdef LUA_GCISRUNNING
     {"isrunning", LUA_GCISRUNNING, ANSWER_BOOLEAN, -1},

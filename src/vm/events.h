@@ -20,6 +20,7 @@ enum rtm_collect_what {
     RTM_COLLECT_RESTART,
     RTM_COLLECT_GENERATIONAL,
     RTM_COLLECT_INCREMENTAL,
+    RTM_COLLECT_PARAMETER, /* does not work, but the pause may be another one */
 };
 
 struct rtm_vm_events {
