@@ -49,9 +49,13 @@ lua_abi_luajit := 5.1
 RTM_LUA ?= $(lua_program_$(LUA))
 LUA_ABI := $(lua_abi_$(LUA))
 
+# Is something compiled this time?
+builds := $(filter all build core agent test-build hosts install install-core install-agent show-flags \
+    show-sources,$(or $(MAKECMDGOALS),all))
+
 ifneq ($(LUA_INCDIR),)
 LUA_CFLAGS := -I$(LUA_INCDIR)
-else ifneq ($(filter all build test-build hosts install show-flags,$(or $(MAKECMDGOALS),all)),)
+else ifneq ($(builds),)
 ifeq ($(shell command -v pkg-config),)
 $(error pkg-config is missing (Debian: apt-get install pkg-config))
 endif
@@ -65,11 +69,38 @@ LUA_CFLAGS := $(shell pkg-config --cflags $(LUA_PC))
 LUA_LIBS := $(shell pkg-config --libs $(LUA_PC))
 endif
 
+# zlib compresses pages where it is found; without it they go as they are. ZLIB=0 does without.
+zlib_suffix := $(if $(filter 0,$(ZLIB)),-nozlib)
+ifneq ($(builds),)
+zlib_test := \043include <zlib.h>\nint main(void) { return !zlibVersion(); }\n
+zlib_libs := $(or $(shell pkg-config --libs zlib 2>/dev/null),-lz)
+ifeq ($(ZLIB),)
+ZLIB := $(shell printf '$(zlib_test)' | $(CC) -x c -o /dev/null - $(zlib_libs) 2>/dev/null && echo 1 || echo 0)
+endif
+endif
+ifeq ($(ZLIB),0)
+zlib_libs :=
+else
+zlib_flags := -DRTM_ZLIB
+endif
+
+# libmicrohttpd is the agent's; where it is not found, the agent is left out. AGENT=0 leaves it out.
+agent_suffix := $(if $(filter 0,$(AGENT)),-noagent)
+ifneq ($(builds),)
+agent_test := \043include <microhttpd.h>\nint main(void) { return !MHD_get_version(); }\n
+agent_flags := $(shell pkg-config --cflags libmicrohttpd 2>/dev/null)
+agent_libs := $(or $(shell pkg-config --libs libmicrohttpd 2>/dev/null),-lmicrohttpd)
+ifeq ($(AGENT),)
+AGENT := $(shell printf '$(agent_test)' | \
+    $(CC) $(agent_flags) -x c -o /dev/null - $(agent_libs) 2>/dev/null && echo 1 || echo 0)
+endif
+endif
+
 # --- How it is built -----------------------------------------------------------------------------
 
 comma := ,
 san_suffix := $(if $(SAN),-$(subst address,asan,$(subst undefined,ubsan,$(subst thread,tsan,$(subst $(comma),-,$(SAN))))))
-BUILD := build/$(LUA)$(if $(filter 1,$(DEBUG)),-debug)$(patsubst -asan-ubsan,-asan,$(san_suffix))
+BUILD := build/$(LUA)$(if $(filter 1,$(DEBUG)),-debug)$(zlib_suffix)$(agent_suffix)$(patsubst -asan-ubsan,-asan,$(san_suffix))
 
 warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes
 ifneq ($(WERROR),0)
@@ -83,7 +114,7 @@ san_flags := -fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 endif
 
 depend = -MMD -MP -MF $@.d -MT $@
-language := -std=gnu11 -fPIC -fno-plt -pthread -Isrc $(LUA_CFLAGS)
+language := -std=gnu11 -fPIC -fno-plt -pthread -Isrc $(LUA_CFLAGS) $(zlib_flags) $(agent_flags)
 core_flags = $(language) $(depend) -fvisibility=hidden $(warnings) $(CFLAGS) $(san_flags)
 test_flags = $(core_flags) -DRTM_TEST_SEAMS -DRTM_DEBUG
 # What stands in spec/support has no headers of its own, and its luaopen_* is meant to be seen.
@@ -101,7 +132,13 @@ vm_files := $(foreach lua,$(LUAS),src/vm/$(lua_vm_$(lua)).c)
 sources := $(filter-out $(vm_files),$(wildcard $(folders:%=src/%/*.c))) \
     $(wildcard src/vm/$(lua_vm_$(LUA)).c)
 objects := $(sources:src/%.c=$(BUILD)/obj/%.o)
-test_objects := $(sources:src/%.c=$(BUILD)/test/obj/%.o)
+# The agent is a shared object of its own, with its own copies of what it needs of ground and os.
+agent_sources := $(if $(filter 1,$(AGENT)),$(wildcard src/agent/*.c))
+agent_objects := $(agent_sources:src/%.c=$(BUILD)/obj/%.o)
+agent_base := $(BUILD)/obj/agent_base.a
+agent_base_objects := $(filter $(BUILD)/obj/ground/% $(BUILD)/obj/os/%,$(objects))
+agent_module := $(BUILD)/lib/rtmetrics/agent/native.so
+test_objects := $(patsubst src/%.c,$(BUILD)/test/obj/%.o,$(sources) $(agent_sources))
 archive := $(BUILD)/test/librtm.a
 test_modules := $(patsubst spec/support/csrc/%.c,$(BUILD)/test/%.so,$(wildcard spec/support/csrc/*.c))
 host_programs := $(patsubst spec/support/hosts/%.c,$(BUILD)/hosts/%,$(wildcard spec/support/hosts/*.c))
@@ -115,17 +152,37 @@ endif
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all build test-build hosts install uninstall env deps test check-all threads valgrind oom \
+.PHONY: all build core agent install-core install-agent test-build hosts install uninstall env deps test check-all threads valgrind oom fuzz \
     nightly demo bench docs style lint arch names signals tidy ci clean help \
     show-flags show-sources
 
 all: build ## the module for LUA=5.4 (or 5.3, 5.1, luajit); DEBUG=1, SAN=address,undefined
 
-build: $(BUILD)/lib/rtmetrics/core.so
+build: core $(if $(filter 0,$(AGENT)),no-agent,agent)
+
+core: $(BUILD)/lib/rtmetrics/core.so
+
+agent: $(agent_module)
+
+no-agent:
+	@rm -f $(agent_module)
+	@echo 'the agent is left out: libmicrohttpd is missing (Debian: libmicrohttpd-dev), or AGENT=0'
 
 $(BUILD)/lib/rtmetrics/core.so: $(objects)
 	@mkdir -p $(@D)
-	$(call say,LINK)$(CC) $(module_flags) $(san_flags) $(LDFLAGS) -o $@ $(objects) -lm
+	$(call say,LINK)$(CC) $(module_flags) $(san_flags) $(LDFLAGS) -o $@ $(objects) $(zlib_libs) -lm
+
+# Made anew each time: an archive would keep the objects of sources that are gone.
+$(agent_base): $(agent_base_objects)
+	@mkdir -p $(@D)
+	@rm -f $@
+	@$(AR) rcs $@ $(agent_base_objects)
+
+$(agent_module): $(agent_objects) $(agent_base)
+	@$(if $(filter 0,$(AGENT)),echo 'libmicrohttpd is missing (Debian: libmicrohttpd-dev)' >&2; exit 1)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(CC) $(module_flags) $(san_flags) $(LDFLAGS) -o $@ $(agent_objects) $(agent_base) \
+	    $(agent_libs)
 
 $(BUILD)/obj/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
@@ -142,7 +199,6 @@ $(BUILD)/test/obj/%.o: src/%.c Makefile
 	@mkdir -p $(@D)
 	$(call say,CC)$(CC) $(test_flags) -c -o $@ $<
 
-# Made anew each time: an archive would keep the objects of sources that are gone.
 $(archive): $(test_objects)
 	@mkdir -p $(@D)
 	@rm -f $@
@@ -150,11 +206,12 @@ $(archive): $(test_objects)
 
 $(BUILD)/test/%.so: spec/support/csrc/%.c $(archive) Makefile
 	@mkdir -p $(@D)
-	$(call say,LINK)$(CC) $(support_flags) $(module_flags) -o $@ $< $(call flags_of,$<) $(archive) -lm
+	$(call say,LINK)$(CC) $(support_flags) $(module_flags) -o $@ $< $(call flags_of,$<) $(archive) \
+	    $(if $(filter 1,$(AGENT)),$(agent_libs)) $(zlib_libs) -lm
 
 $(BUILD)/hosts/%: spec/support/hosts/%.c $(archive) Makefile
 	@mkdir -p $(@D)
-	$(call say,LINK)$(CC) $(support_flags) -o $@ $< $(call flags_of,$<) $(archive) $(LUA_LIBS) -ldl -lm
+	$(call say,LINK)$(CC) $(support_flags) -o $@ $< $(call flags_of,$<) $(archive) $(LUA_LIBS) $(zlib_libs) -ldl -lm
 
 # These stand for strangers' objects: no flag of ours, and no sanitizer.
 $(BUILD)/elf/%.so: spec/support/elf/%.c Makefile
@@ -169,14 +226,21 @@ LUADIR ?= $(PREFIX)/share/lua/$(LUA_ABI)
 LIBDIR ?= $(PREFIX)/lib/lua/$(LUA_ABI)
 lua_files = $(shell cd lua && find rtmetrics -name '*.lua')
 
-install: build ## into PREFIX=/usr/local (and DESTDIR), where LUA looks for modules
+install: build install-core $(if $(filter 1,$(AGENT)),install-agent) ## into PREFIX=/usr/local (and DESTDIR), where LUA looks for modules
+	@echo "installed in $(DESTDIR)$(LUADIR)/rtmetrics and $(DESTDIR)$(LIBDIR)/rtmetrics"
+
+# Without the native part, the agent's Lua file says what to install.
+install-core: core
 	@set -e; for file in $(lua_files); do \
 	    install -D -m 644 lua/$$file $(DESTDIR)$(LUADIR)/$$file; done
 	@install -D -m 755 $(BUILD)/lib/rtmetrics/core.so $(DESTDIR)$(LIBDIR)/rtmetrics/core.so
-	@echo "installed in $(DESTDIR)$(LUADIR)/rtmetrics and $(DESTDIR)$(LIBDIR)/rtmetrics"
+
+install-agent: agent
+	@install -D -m 755 $(agent_module) $(DESTDIR)$(LIBDIR)/rtmetrics/agent/native.so
 
 uninstall: ## takes away what install put there
-	@rm -f $(addprefix $(DESTDIR)$(LUADIR)/,$(lua_files)) $(DESTDIR)$(LIBDIR)/rtmetrics/core.so
+	@rm -f $(addprefix $(DESTDIR)$(LUADIR)/,$(lua_files)) $(DESTDIR)$(LIBDIR)/rtmetrics/core.so \
+	    $(DESTDIR)$(LIBDIR)/rtmetrics/agent/native.so
 	@for dir in $(DESTDIR)$(LUADIR)/rtmetrics $(DESTDIR)$(LIBDIR)/rtmetrics; do \
 	    if [ -d $$dir ]; then find $$dir -type d -empty -delete; fi; done
 
@@ -215,7 +279,7 @@ check-all: deps ## build and test for every Lua, one sum
 
 # What can run with the thread sanitizer's library in front: a spec's own interpreter (which then may start no
 # shell, as that would not survive it), or host programs that are compiled with it.
-tsan_specs := spec/data/series_spec.lua spec/survive
+tsan_specs := spec/data/series_spec.lua spec/core/contexts_spec.lua spec/survive spec/agent/fork_spec.lua
 
 threads: deps ## the specs tagged threads; SAN=thread runs their host programs under its eyes
 	@$(again) -j$(JOBS) test-build
@@ -233,13 +297,17 @@ nightly: deps ## all specs, the long ones too
 	@$(again) -j$(JOBS) test-build
 	@RTM_LIMIT_S=3600 $(specs) $(SPECS)
 
+fuzz: ## the request checks under libFuzzer, for FUZZ_S=30 seconds
+	@.ci/deps fuzz
+	@.ci/fuzz
+
 demo: ## a tour in the terminal
 	@.ci/deps build demo
 	@$(again) -j$(JOBS) build
 	@$(in_place) $(RTM_LUA) examples/demo.lua
 
 bench: ## what rtmetrics costs, with and without
-	@.ci/deps build
+	@.ci/deps build test
 	@$(again) -j$(JOBS) build
 	@$(in_place) $(RTM_LUA) bench/run.lua
 
@@ -259,7 +327,7 @@ lint: ## layout, warnings of clang, clang-tidy, cppcheck, luacheck, shellcheck, 
 
 # For tools that read C as the compiler does: the options, then the files.
 show-flags show-sources:
-	@echo '$(if $(filter show-flags,$@),$(language) $(warnings),$(sources))'
+	@echo '$(if $(filter show-flags,$@),$(language) $(warnings),$(sources) $(agent_sources))'
 
 arch: ## includes against the table in src/README.md, circles, lua.h only where it may be
 	@lua5.4 .ci/lint/arch.lua
@@ -282,5 +350,5 @@ clean: ## removes build/
 	rm -rf build
 
 help: ## this list
-	@echo 'make [target] [LUA=5.4|5.3|5.1|luajit] [DEBUG=1] [SAN=...] [WERROR=0]; the default target is all'
+	@echo 'make [target] [LUA=5.4|5.3|5.1|luajit] [DEBUG=1] [SAN=...] [ZLIB=0] [AGENT=0] [WERROR=0]; the default target is all'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -20,14 +20,14 @@ dependencies = {
 -- The headers tell the Makefile which Lua this is; LuaJIT is built against when they are LuaJIT's.
 build = {
   type = "make",
-  build_target = "build",
+  build_target = "core",
   build_variables = {
     CC = "$(CC)",
     CFLAGS = "$(CFLAGS)",
     LUA_INCDIR = "$(LUA_INCDIR)",
     WERROR = "0",
   },
-  install_target = "install",
+  install_target = "install-core",
   install_variables = {
     CC = "$(CC)",
     CFLAGS = "$(CFLAGS)",

@@ -1,4 +1,5 @@
--- What each object shares must carry its file's name, and a module exports its luaopen_* alone:
+-- What each object shares must carry its file's name; a module exports its luaopen_* alone, and
+-- needs no symbol of another one of ours:
 --   lua5.4 names.lua build/5.4 ...
 package.path = arg[0]:gsub("[^/]*$", "") .. "?.lua;" .. package.path
 local source = require "source"
@@ -15,7 +16,7 @@ local function is_well_named(folder, file, symbol)
   local stem = "rtm_" .. file
   return symbol == stem
     or symbol:sub(1, #stem + 1) == stem .. "_"
-    or folder == "bindings" and symbol:find("^luaopen_rtmetrics_")
+    or (folder == "bindings" or folder == "agent") and symbol:find("^luaopen_rtmetrics_")
 end
 
 local function check_objects(build)
@@ -33,24 +34,43 @@ local function check_objects(build)
   return #objects
 end
 
-local function check_exports(build)
-  local module = build .. "/lib/rtmetrics/core.so"
+local function check_exports(module, entry)
   local exports = 0
   for _, line in ipairs(source.lines_of("nm -D --defined-only " .. module)) do
     local symbol = line:match("%s%u%s(%S+)$")
     exports = exports + 1
-    if symbol ~= "luaopen_rtmetrics_core" then
+    if symbol ~= entry then
       report.add(module, "exports %s", tostring(symbol))
     end
   end
   if exports == 0 then
-    report.add(module, "exports no luaopen_rtmetrics_core")
+    report.add(module, "exports no %s", entry)
   end
 end
 
-local objects = 0
+local function check_needs(module)
+  for _, line in ipairs(source.lines_of("nm -D --undefined-only " .. module)) do
+    local symbol = line:match("(%S+)$")
+    if symbol:find("^rtm_") then
+      report.add(module, "needs %s, which no module exports", symbol)
+    end
+  end
+end
+
+local function check_modules(build)
+  local modules = source.lines_of(
+    "cd " .. build .. "/lib && find . -name '*.so' | sed 's|^./||' | LC_ALL=C sort")
+  for _, path in ipairs(modules) do
+    local module = build .. "/lib/" .. path
+    check_exports(module, "luaopen_" .. path:gsub("%.so$", ""):gsub("/", "_"))
+    check_needs(module)
+  end
+  return #modules
+end
+
+local objects, modules = 0, 0
 for _, build in ipairs(arg) do
   objects = objects + check_objects(build)
-  check_exports(build)
+  modules = modules + check_modules(build)
 end
-report.finish("%d objects, %d modules", objects, #arg)
+report.finish("%d objects, %d modules", objects, modules)

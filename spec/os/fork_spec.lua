@@ -42,6 +42,26 @@ describe("a forked child", function()
   end)
 end)
 
+describe("who holds forks", function()
+  it("runs before each of them, and after it in the parent", function()
+    assert.are.equal("h hrhr", child([[
+      assert(fork.hold())
+      assert(fork.hold())
+      local in_child = fork.in_child(fork.ran)
+      fork.in_child(fork.ran)
+      print(in_child .. " " .. fork.ran())
+    ]]))
+  end)
+
+  it("runs before the child's reset functions", function()
+    assert.are.equal("hlvwc", child([[
+      assert(fork.hold())
+      assert(fork.register())
+      print(fork.in_child(fork.ran))
+    ]]))
+  end)
+end)
+
 describe("refuses", function()
   it("more reset functions than a stage has room for, and says so", function()
     assert.are.equal("8 cannot register a fork handler: stage 1 is full", child([[

@@ -29,6 +29,11 @@ enum rtm_fork_stage {
 bool rtm_fork_register(enum rtm_fork_stage stage, void (*reset)(void),
                        struct rtm_error *err) RTM_MUST_USE;
 
+/* Has `hold` called before every fork, and `release` after it in the parent: for work of another
+   thread that a fork must not cut in two. `hold` waits for a moment at most. One pair in a process;
+   the same one again does nothing. Runs: any thread, not a signal handler. */
+bool rtm_fork_hold(void (*hold)(void), void (*release)(void), struct rtm_error *err) RTM_MUST_USE;
+
 extern _Atomic uint32_t rtm_fork_generations __attribute__((visibility("hidden")));
 
 /* How many forks lie between the process that loaded us and this one, counted from the first

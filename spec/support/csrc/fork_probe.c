@@ -29,6 +29,16 @@ static void reset_vm_too(void)
     note('w');
 }
 
+static void hold(void)
+{
+    note('h');
+}
+
+static void release(void)
+{
+    note('r');
+}
+
 /* The generation is counted before anything is reset. */
 static void reset_locks(void)
 {
@@ -42,6 +52,19 @@ static const struct {
     {RTM_FORK_CORE, reset_core}, {RTM_FORK_VM, reset_vm},       {RTM_FORK_VM, reset_vm_too},
     {RTM_FORK_VM, reset_vm},     {RTM_FORK_LOCKS, reset_locks},
 };
+
+/* hold(): true, or nil and why not */
+static int probe_hold(lua_State *L)
+{
+    struct rtm_error err;
+    if (!rtm_fork_hold(hold, release, &err)) {
+        lua_pushnil(L);
+        lua_pushstring(L, err.text);
+        return 2;
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
 
 /* register(): true, or nil and why not */
 static int probe_register(lua_State *L)
@@ -129,8 +152,13 @@ static int probe_in_child(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"register", probe_register},     {"fill", probe_fill},         {"ran", probe_ran},
-    {"generation", probe_generation}, {"in_child", probe_in_child}, {NULL, NULL},
+    {"register", probe_register},
+    {"fill", probe_fill},
+    {"ran", probe_ran},
+    {"hold", probe_hold},
+    {"generation", probe_generation},
+    {"in_child", probe_in_child},
+    {NULL, NULL},
 };
 
 int luaopen_fork_probe(lua_State *L)

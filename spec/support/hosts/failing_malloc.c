@@ -1,8 +1,9 @@
 /* flags: -rdynamic */
-/* failing_malloc SCRIPT CHECK once|forever STEP: as failing_allocator, but Lua has all the memory
-   it wants, and rtmetrics itself is refused: the n-th request that comes from its shared object,
-   for n = 1, 1 + STEP, ... SCRIPT must get through or fail with "not enough memory"; CHECK must run
-   afterwards. The first VM, which maps the module, is spared. */
+/* failing_malloc SCRIPT CHECK once|forever STEP [MODULE]: as failing_allocator, but Lua has all the
+   memory it wants, and rtmetrics itself is refused: the n-th request that comes from its shared
+   object (or from that whose path has MODULE in it), for n = 1, 1 + STEP, ... SCRIPT must get
+   through or fail with "not enough memory"; CHECK must run afterwards. The first VM, which maps the
+   module, is spared. */
 #define _GNU_SOURCE
 #include <link.h>
 #include <stdbool.h>
@@ -11,9 +12,11 @@
 #include "hosts/host.h"
 
 /* glibc's own entries under the names that this program takes. */
+void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *block, size_t size);
 
+static const char *module = "rtmetrics/core.so";
 static uintptr_t module_start, module_end;
 static long requests, fail_at, failures;
 static bool for_ever;
@@ -27,6 +30,11 @@ static bool is_refused(const void *caller)
     bool refused = for_ever ? requests >= fail_at : requests == fail_at;
     failures += refused;
     return refused;
+}
+
+void *malloc(size_t size)
+{
+    return is_refused(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
 }
 
 void *calloc(size_t count, size_t size)
@@ -55,7 +63,7 @@ static int find_module(struct dl_phdr_info *object, size_t size, void *unused)
 {
     (void)size;
     (void)unused;
-    if (!strstr(object->dlpi_name, "rtmetrics/core.so"))
+    if (!strstr(object->dlpi_name, module))
         return 0;
     for (int i = 0; i < object->dlpi_phnum; i++) {
         if (object->dlpi_phdr[i].p_type != PT_LOAD)
@@ -97,12 +105,14 @@ static bool try_one(char **argv, long n)
 
 int main(int argc, char **argv)
 {
-    if (argc != 5)
-        host_fail("usage: failing_malloc SCRIPT CHECK once|forever STEP");
+    if (argc != 5 && argc != 6)
+        host_fail("usage: failing_malloc SCRIPT CHECK once|forever STEP [MODULE]");
+    if (argc == 6)
+        module = argv[5];
     for_ever = strcmp(argv[3], "forever") == 0;
     try_one(argv, 0);
     if (!dl_iterate_phdr(find_module, NULL))
-        host_fail("the script does not load rtmetrics");
+        host_fail("the script does not load %s", module);
     long step = strtol(argv[4], NULL, 10), vms = 0;
     for (long n = 1; try_one(argv, n); n += step)
         vms++;
