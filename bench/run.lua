@@ -13,7 +13,7 @@ package.path = here .. "/?.lua;" .. package.path
 local default_order = {
   "binary_trees", "fib", "pingpong", "create", "read_four", "read_all", "read_process", "render",
     "require",
-  "resident",
+  "resident", "agent",
 }
 
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
@@ -50,7 +50,7 @@ local function report(text, value, low, high, unit, goal)
   local digits = unit == "" and "%.3f" or "%.4g"
   local spread = (digits .. " .. " .. digits):format(low, high)
   print(("%-48s %10s %-6s %-20s %s"):format(text, digits:format(value), unit, spread,
-    goal and ("goal <= " .. goal) or ""))
+    goal and "goal " .. (goal:find("^>=") and goal or "<= " .. goal) or ""))
 end
 
 local function compare(name, program, pairs_wanted)

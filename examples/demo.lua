@@ -9,13 +9,18 @@ Shows rtmetrics at work: a copas HTTP server under load, with two bugs in it.
 
 For whoever wants to see what rtmetrics does before reading about it. A second process sends orders;
 each order leaves its session in a cache that nobody empties, and every tenth one a coroutine that
-waits for ever. You will see the address of the metrics page to open or curl, the figures of the
-process every second, and within a quarter of a minute the warnings of both leak detectors: how
-fast the heap grows, and which line creates the coroutines that never end.]],
+waits for ever. You will see the address of the agent to open in a browser or curl, the figures of
+the process every second, and within a quarter of a minute the warnings of both leak detectors: how
+fast the heap grows, and which line creates the coroutines that never end. In between the server
+hangs for two seconds, and the agent answers nevertheless.]],
   options = {
     {
+      name = "listen", type = "string", default = "127.0.0.1:0",
+      help = "where the agent listens; port 0 takes a free one",
+    },
+    {
       name = "port", type = "number", default = 0, min = 0, max = 65535, whole = true,
-      help = "the port; 0 takes a free one",
+      help = "the port for orders",
     },
     {
       name = "rate", type = "number", default = 100, min = 1, max = 1000, whole = true,
@@ -29,6 +34,7 @@ fast the heap grows, and which line creates the coroutines that never end.]],
 local rt = command.load_rtmetrics()
 -- On LuaJIT coroutines are counted only on request, as resuming them gets slower there.
 assert(rt.start({ sched = "full" }))
+local agent = require "rtmetrics.agent"
 local http_server = require "http_server"
 local leak = require "rtmetrics.leak"
 local prometheus = require "rtmetrics.prometheus"
@@ -37,6 +43,7 @@ local watchdog = require "rtmetrics.watchdog"
 local ADDRESS = "127.0.0.1"
 local SESSION_BYTES = 10 * 1024
 local ORDERS_PER_LOST_COROUTINE = 10
+local SECONDS_BEFORE_HANGING = 5
 
 local orders = 0
 local order_counter = prometheus.counter("demo_orders_total", "Orders taken.")
@@ -70,14 +77,6 @@ local function take_order()
     start_notifier()
   end
   return 200, { ["Content-Type"] = "text/plain" }, "order " .. orders .. " taken\n"
-end
-
-local function show_metrics(request)
-  local body, content_type = prometheus.render(request.headers.accept)
-  if not body then
-    return http_server.plain_text(503)
-  end
-  return 200, { ["Content-Type"] = content_type }, body
 end
 
 local figures = rt.read({
@@ -118,6 +117,19 @@ local function quoted(text)
   return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
+-- Lua sleeps in C until that program ends, as in a slow query: no coroutine of the loop runs.
+local function hang(handle)
+  print("\nthe server hangs for 2 s, on purpose; the agent answers:")
+  local asking = command.curl(handle, "/metrics",
+    [[-s -o /dev/null -w '  /metrics: status %{http_code} after %{time_total} s\n']])
+  local pipe = assert(io.popen(("for i in 1 2 3 4; do %s; sleep 0.5; done"):format(asking)))
+  for line in pipe:lines() do
+    print(line)
+  end
+  pipe:close()
+  print("")
+end
+
 -- Before there is a port to listen on, so that the other process does not inherit the socket.
 local function start_load()
   local line = ("exec %s %s"):format(
@@ -127,28 +139,40 @@ end
 
 local load_process
 
+local function hang_once(host, handle)
+  local cancel
+  cancel = host:every(SECONDS_BEFORE_HANGING, function()
+    cancel()
+    hang(handle)
+  end)
+end
+
 local function main()
   io.stdout:setvbuf("line")
   load_process = start_load()
   local host = command.host("copas")
   local server, message = http_server.new({
     host = ADDRESS, port = options.port, loop = host,
-    respond = http_server.router({ ["/order"] = take_order, ["/metrics"] = show_metrics }),
-    on_response = function(request, _, seconds)
-      if request.path == "/order" then
-        order_latency:observe(seconds)
-      end
+    respond = http_server.router({ ["/order"] = take_order }),
+    on_response = function(_, _, seconds)
+      order_latency:observe(seconds)
     end,
   })
   if not server then
     error(message, 0)
   end
+  local handle
+  handle, message = agent.start({ listen = options.listen })
+  if not handle then
+    error(message, 0)
+  end
   load_process:write(("%s %d %d /order\n"):format(ADDRESS, server:port(), options.rate))
   load_process:flush()
   print(("a server with two leaks, under %d orders a second (Ctrl-C ends)"):format(options.rate))
-  print(("its metrics: curl http://%s:%d/metrics\n"):format(ADDRESS, server:port()))
+  print(("its metrics: %s\n"):format(command.curl(handle, "/metrics")))
   watchdog.copas(dog)
   host:every(1, show_figures)
+  hang_once(host, handle)
   host:run(options.seconds)
 end
 

@@ -1,3 +1,4 @@
+local core = require "rtmetrics.core"
 local run = require "support.run"
 
 local root = run.root()
@@ -10,7 +11,7 @@ local function read_file(path)
 end
 
 local pages = {}
-for _, name in ipairs({ "README.md", "CHANGELOG.md", "docs/architecture.md" }) do
+for _, name in ipairs({ "README.md", "CHANGELOG.md", "docs/agent.md", "docs/architecture.md" }) do
   pages[name] = read_file(root .. "/" .. name)
 end
 
@@ -83,7 +84,7 @@ local function block_with(page, text)
 end
 
 describe("the generated pages", function()
-  for _, page in ipairs({ "api.md", "metrics.md" }) do
+  for _, page in ipairs({ "api.md", "metrics.md", "urls.md" }) do
     it("are what `make docs` makes: " .. page, function()
       local made = run.command(([[
         mkdir made && $RTM_LUA %s made && cat made/%s
@@ -97,8 +98,8 @@ describe("the generated pages", function()
   it("say on which Luas each metric is known", function()
     local columns = { luajit = "LuaJIT" }
     local column = columns[run.lua_name()] or run.lua_name()
-    -- A limit that is not set, a kernel without swap or control groups.
-    local depends_on_system = { "^/process/cgroup/", "%-limit:", "/swapped:" }
+    -- A limit that is not set, a kernel without swap or control groups; no agent has run.
+    local depends_on_system = { "^/process/cgroup/", "%-limit:", "/swapped:", "^/rtmetrics/agent/" }
     local kinds = read_kinds()
     for _, cells in ipairs(rows_with_metrics(reference)) do
       local name, known_on = cells[1]:match(METRIC), cells[4]
@@ -115,7 +116,7 @@ describe("the generated pages", function()
   end)
 end)
 
-describe("README, CHANGELOG and architecture", function()
+describe("README, CHANGELOG, agent and architecture", function()
   it("name only metrics that exist", function()
     local kinds = read_kinds()
     for _, found in ipairs(found_on_pages(METRIC)) do
@@ -202,6 +203,60 @@ describe("README's tables", function()
   end)
 end)
 
+describe("the agent's documentation", function()
+  local function it_needs_the_agent(name, body)
+    it(name, function()
+      if run.script([[require("rtmetrics.agent")]]).code ~= 0 then
+        pending("the agent is not built")
+      else
+        body()
+      end
+    end)
+  end
+
+  it_needs_the_agent("has every option in its tables, and no other", function()
+    local out = run_lua([[
+      print(select(2, pcall(require("rtmetrics.agent").start, { no_such_option = 1 })))
+    ]])
+    local known, count = ", " .. out:match("known: ([^)]*)") .. ",", 0
+    for _, page in ipairs({ "README.md", "docs/agent.md" }) do
+      local options_table = pages[page]:match("\n(| `listen` |.-)\n\n")
+      for row in options_table:gmatch("[^\n]+") do
+        for option in row:match("^| ([^|]*) |"):gmatch("`([%l_]+)`") do
+          count = count + 1
+          assert.is_truthy(known:find(", " .. option .. ",", 1, true), page .. ": " .. option)
+        end
+      end
+    end
+    assert.are.equal(2 * select(2, known:gsub(", ", "")), count)
+  end)
+
+  it("has the class of each page that it names", function()
+    local classes = {}
+    for _, route in ipairs((core.routes())) do
+      classes[route.path] = route.class
+    end
+    local pages_table = pages["docs/agent.md"]:match("\n(| `/` |.-)\n\n")
+    for path, class in pages_table:gmatch("| `(/[^`]*)` | (%l+) |") do
+      assert.are.equal(classes[path], class, path)
+    end
+  end)
+
+  it_needs_the_agent("begins with a program that answers in its endless loop", function()
+    local port = run.free_port()
+    local code, count = block_with("README.md", "rtmetrics.agent"):gsub("start%(%)",
+      ('start { listen = "127.0.0.1:%d" }'):format(port))
+    assert.are.equal(1, count)
+    local page = run.command(([[
+      printf %%s "$CODE" >program.lua
+      $RTM_LUA program.lua & pid=$!
+      curl -sf --retry 50 --retry-delay 1 --retry-connrefused http://127.0.0.1:%d/metrics
+      kill $pid
+    ]]):format(port), { env = { CODE = code } })
+    assert.matches("\nlua_heap_bytes %d", page.out)
+  end)
+end)
+
 describe("README's programs", function()
   local function needs_copas()
     local is_there = run.script([[require "copas" require "socket"]]).code == 0
@@ -217,27 +272,28 @@ describe("README's programs", function()
     end
     local out = run_lua([[
       local socket = require "socket"
-      local server = socket.bind("127.0.0.1", 0)
-      local _, port = server:getsockname()
-      server:close()
+      local port = os.getenv("PORT")
       local file = assert(io.open("server.lua", "w"))
       file:write((os.getenv("CODE"):gsub("9464", port)))
       file:close()
       local pipe = io.popen("echo $$; exec $RTM_LUA server.lua 2>&1")
       local pid = pipe:read("*l")
       local client
-      for _ = 1, 1000 do
-        client = socket.connect("127.0.0.1", port)
+      for _ = 1, 2000 do
+        client = socket.connect("127.0.0.1", tonumber(port))
         if client then break end
         socket.sleep(0.02)
       end
       if client then
-        client:settimeout(20)
+        client:settimeout(60)
         client:send("GET /metrics HTTP/1.0\r\n\r\n")
         io.write(client:receive("*a") or "")
       end
       os.execute("kill " .. pid)
-    ]], { env = { CODE = block_with("README.md", "copas.addserver") } })
+    ]], {
+      env = { CODE = block_with("README.md", "copas.addserver"), PORT = run.free_port() },
+      timeout = 150,
+    })
     assert.matches("^HTTP/1.0 200 OK\r\nContent%-Type: text/plain; version=0%.0%.4", out)
     assert.matches("\nlua_heap_bytes %d", out)
     assert.matches("\nprocess_resident_memory_bytes %d", out)

@@ -135,6 +135,29 @@ function M.load_rtmetrics()
   return rt
 end
 
+--- The command that fetches a page of a running agent: curl's, for a handle of agent.start.
+function M.curl(handle, page, words)
+  local path = handle.address:match("^unix:(.*)$")
+  local where = path and ("--unix-socket %s http://localhost"):format(path)
+    or "http://" .. handle.address
+  return "curl " .. (words and words .. " " or "") .. where .. page
+end
+
+--- Keeps the program to itself for so many seconds, as a mistake in some callback would: no other
+-- coroutine gets control, no socket is looked at. False if Ctrl-C ended it; it must not go further
+-- then, as loops catch the errors of their callbacks.
+function M.get_stuck(seconds)
+  local clock = require("rtmetrics").clock
+  print(("stuck on purpose for %g s: the loop handles nothing, the agent answers"):format(seconds))
+  local ok = pcall(function()
+    local ends = clock() + seconds
+    while clock() < ends do
+    end
+  end)
+  print(ok and "free again" or "interrupted")
+  return ok
+end
+
 --- Runs a program's main part; Ctrl-C ends it without a traceback. `finish` runs in any case.
 function M.run(main, finish)
   local ok, message = xpcall(main, function(message)

@@ -8,6 +8,12 @@ local PURPOSES = {
   metrics_server = "Serves this process's metrics at /metrics over HTTP.",
   memory_leak_detector = "Watches this process's Lua heap for a memory leak",
   coroutine_leak_monitor = "Watches this process's coroutines, and leaks some to be found.",
+  agent_plain = "Adds up orders by customer, and answers HTTP about itself meanwhile.",
+  agent_copas = "Serves a web page with copas, and its figures by the agent.",
+  agent_cqueues = "Keeps texts by name in a server on cqueues",
+  agent_luv = "Keeps texts by name in a server on luv (libuv)",
+  http_copas = "Serves a small web application with copas, and the pages about this process",
+  http_lua_http = "Serves a small web application with lua-http, and the pages about this process",
   demo = "Shows rtmetrics at work",
 }
 

@@ -15,7 +15,7 @@ local function until_said(name, words, ...)
     wait $pid
     echo "status $?" >>out
     cat out
-  ]]):format(run.quote(run.root()), name, words, table.concat(said, " && ")), { timeout = 120 })
+  ]]):format(run.quote(run.root()), name, words, table.concat(said, " && ")), { timeout = 240 })
   assert.are.equal(0, result.code, result.err)
   return result.out
 end
@@ -24,7 +24,7 @@ for _, loop in ipairs({ "plain", "copas", "cqueues" }) do
   describe("the memory leak detector on the loop " .. loop, function()
     it("warns of its leak with figures, and ends at Ctrl-C", function()
       local out = until_said("memory_leak_detector",
-        "--interval 0.5 --leak-mib-s 8 --loop " .. loop, "memory leak?")
+        "--interval 0.5 --leak-mib-s 8 --loop " .. loop, "memory leak?", "the Lua heap is")
       assert.matches("WARNING: memory leak%? the Lua heap grew %d+%.%d MiB in [%d.]+ s "
         .. "%(%d+%.%d%d MiB/s%): %d+%.%d → %d+%.%d MiB after collection", out)
       assert.matches("the Lua heap is %d+%.%d MiB\n", out)
@@ -79,7 +79,8 @@ describe("the demo", function()
       until port
       local skt = assert(socket.connect("127.0.0.1", tonumber(port)))
       skt:settimeout(50)
-      skt:send("GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+      skt:send("GET /metrics HTTP/1.1\r\nHost: localhost:" .. port
+        .. "\r\nConnection: close\r\n\r\n")
       io.write((assert(skt:receive("*a"))))
       os.execute("kill " .. pid)
       pipe:close()
