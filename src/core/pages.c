@@ -182,7 +182,7 @@ void rtm_pages_end_index(struct rtm_buffer *out)
 
 /* --- profiles --- */
 
-static void write_count(struct rtm_buffer *out, const struct rtm_profile *profile)
+static void write_count(struct rtm_buffer *out, const struct rtm_profile_row *profile)
 {
     char text[TEXT_MAX];
     print_count(text, profile->count ? profile->count() : 0);
@@ -195,7 +195,7 @@ static void write_count(struct rtm_buffer *out, const struct rtm_profile *profil
     rtm_buffer_append_text(out, "</a></td></tr>\n");
 }
 
-static void write_description(struct rtm_buffer *out, const struct rtm_profile *profile)
+static void write_description(struct rtm_buffer *out, const struct rtm_profile_row *profile)
 {
     rtm_buffer_append_text(out, "<dt>");
     write_text(out, profile->name);
@@ -204,7 +204,7 @@ static void write_description(struct rtm_buffer *out, const struct rtm_profile *
     rtm_buffer_append_text(out, "</dd>\n");
 }
 
-void rtm_pages_write_profiles(struct rtm_buffer *out, const struct rtm_profile *const *profiles,
+void rtm_pages_write_profiles(struct rtm_buffer *out, const struct rtm_profile_row *const *profiles,
                               size_t count)
 {
     begin_page(out, "/debug/pprof/", "../../style.css");

@@ -17,7 +17,7 @@ void rtm_pages_write_vms(struct rtm_buffer *out, const struct rtm_visit *visit);
 void rtm_pages_end_index(struct rtm_buffer *out);
 
 /* "/debug/pprof/", as Go's, of `count` profiles. */
-void rtm_pages_write_profiles(struct rtm_buffer *out, const struct rtm_profile *const *profiles,
+void rtm_pages_write_profiles(struct rtm_buffer *out, const struct rtm_profile_row *const *profiles,
                               size_t count);
 
 /* "/style.css". */

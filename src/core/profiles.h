@@ -9,7 +9,7 @@
 #include "ground/check.h"
 
 /* A profile that there is, a constant. */
-struct rtm_profile {
+struct rtm_profile_row {
     const char *name; /* "heap": its page is /debug/pprof/heap */
     const char *help; /* sentences that end with a full stop */
     enum rtm_route_class class;
@@ -18,6 +18,6 @@ struct rtm_profile {
 };
 
 /* All profiles, sorted by name. Runs: any. */
-const struct rtm_profile *const *rtm_profiles_list(size_t *count);
+const struct rtm_profile_row *const *rtm_profiles_list(size_t *count);
 
 #endif

@@ -69,7 +69,7 @@ static const char *write_vars(const struct rtm_route_request *request, struct rt
 static const char *write_profiles(const struct rtm_route_request *request, struct rtm_buffer *out)
 {
     size_t count;
-    const struct rtm_profile *const *profiles = rtm_profiles_list(&count);
+    const struct rtm_profile_row *const *profiles = rtm_profiles_list(&count);
     (void)request;
     rtm_pages_write_profiles(out, profiles, count);
     return html_type;
