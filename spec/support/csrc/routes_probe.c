@@ -117,8 +117,8 @@ static uint64_t count_seven(void)
 /* profiles({{name, help}, ...}) -> the page; each counts 7, but for one whose name is "profile" */
 static int profiles_page(lua_State *L)
 {
-    struct rtm_profile profiles[PROFILES_MAX];
-    const struct rtm_profile *list[PROFILES_MAX];
+    struct rtm_profile_row profiles[PROFILES_MAX];
+    const struct rtm_profile_row *list[PROFILES_MAX];
     struct rtm_buffer out;
     int count = (int)rtm_compat_rawlen(L, 1);
     luaL_argcheck(L, count <= PROFILES_MAX, 1, "too many");
@@ -128,7 +128,7 @@ static int profiles_page(lua_State *L)
         lua_rawgeti(L, -1, 1);
         lua_rawgeti(L, -2, 2);
         const char *name = lua_tostring(L, -2);
-        profiles[i] = (struct rtm_profile){.name = name,
+        profiles[i] = (struct rtm_profile_row){.name = name,
                                            .help = lua_tostring(L, -1),
                                            .count = strcmp(name, "profile") ? count_seven : NULL};
         list[i] = &profiles[i];
