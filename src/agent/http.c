@@ -123,7 +123,6 @@ static enum MHD_Result answer(struct rtm_http *http, struct rtm_connection *conn
 {
     struct rtm_guard_verdict verdict;
     struct rtm_route_response *response = &connection->response;
-    rtm_http_hold_forks(http); /* a page may read files for a moment, which no child is to keep */
     judge(http, connection, request, &verdict);
     if (verdict.status) {
         http->api->refuse(response, verdict.status, verdict.text);

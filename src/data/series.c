@@ -1,13 +1,12 @@
 #include "data/series.h"
 
-#include <sched.h>
 #include <string.h>
 
 #include "ground/hash.h"
 #include "ground/memory.h"
 #include "ground/version.h"
 
-enum { READ_BATCH = 32, READ_TRIES = 100 };
+enum { READ_BATCH = 32 };
 
 struct rtm_series {
     struct rtm_series *previous, *next; /* the metric's list; guarded by the set's lock */
@@ -81,8 +80,8 @@ static bool copy_values(const struct rtm_series *series, struct rtm_series_readi
    observation. */
 static void take_reading(const struct rtm_series *series, struct rtm_series_reading *reading)
 {
-    for (int i = 0; i < READ_TRIES && !copy_values(series, reading); i++)
-        sched_yield();
+    for (unsigned tries = 1; !copy_values(series, reading) && rtm_version_wait(tries); tries++)
+        continue;
     rtm_label_key_split(series->key, reading->labels, reading->metric->label_count);
 }
 

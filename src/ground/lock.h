@@ -12,7 +12,7 @@
 
 enum rtm_lock_rank {
     RTM_LOCK_RANK_AGENT = 2,     /* start and stop of the process's agent */
-    RTM_LOCK_RANK_FORK_FDS = 3,  /* what a forked child closes; held while a page is made */
+    RTM_LOCK_RANK_FORK_FDS = 3,  /* what a forked child closes */
     RTM_LOCK_RANK_VISIT = 5,     /* a reader of all VMs, while it reads */
     RTM_LOCK_RANK_CONTEXTS = 10, /* the list of the process's VMs */
     RTM_LOCK_RANK_SERIES = 20,   /* one VM's user series */

@@ -48,4 +48,10 @@ static inline bool rtm_version_end_read(const rtm_version *version, uint32_t beg
     return begin % 2 == 0 && atomic_load_explicit(version, memory_order_relaxed) == begin;
 }
 
+/* Before the reader's try number `tries` (1, 2, 3 ...): gives the writer time to go on, more and
+   more of it, as it may have lost its CPU in the middle. False: it has had 100 ms, and may be gone
+   for good, as in the child of another thread's fork. Runs: any ordinary thread that is not the
+   writer's. */
+bool rtm_version_wait(unsigned tries);
+
 #endif

@@ -9,7 +9,7 @@
 #include "ground/lock.h"
 #include "os/fork.h"
 
-enum { PATIENCE_MS = 100 };
+enum { PATIENCE_MS = 1000 };
 
 struct entry {
     int fd;

@@ -16,8 +16,8 @@ enum { RTM_FORK_FDS_MAX = 1100 };
 /* Installs the fork handlers; later calls do nothing. Runs: any thread. */
 bool rtm_fork_fds_init(struct rtm_error *err) RTM_MUST_USE;
 
-/* Within the two: nothing that waits. A fork that has waited for 100 ms goes on without. Runs: any
-   ordinary thread. */
+/* Within the two: nothing that waits. A fork that has waited for a second goes on without. Runs:
+   any ordinary thread. */
 void rtm_fork_fds_begin(void);
 void rtm_fork_fds_end(void);
 
