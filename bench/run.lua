@@ -47,7 +47,7 @@ local function median(values)
 end
 
 local function report(text, value, low, high, unit, goal)
-  local digits = unit == "" and "%.3f" or "%.4g"
+  local digits = unit == "" and "%.3f" or value >= 1000 and "%.0f" or "%.4g"
   local spread = (digits .. " .. " .. digits):format(low, high)
   print(("%-48s %10s %-6s %-20s %s"):format(text, digits:format(value), unit, spread,
     goal and "goal " .. (goal:find("^>=") and goal or "<= " .. goal) or ""))
