@@ -121,8 +121,10 @@ end
 local function hang(handle)
   print("\nthe server hangs for 2 s, on purpose; the agent answers:")
   local asking = command.curl(handle, "/metrics",
-    [[-s -o /dev/null -w '  /metrics: status %{http_code} after %{time_total} s\n']])
-  local pipe = assert(io.popen(("for i in 1 2 3 4; do %s; sleep 0.5; done"):format(asking)))
+    [[-s -m 10 -o /dev/null -w '  /metrics: status %{http_code} after %{time_total} s\n']])
+  -- what is preloaded for Lua is not for curl
+  local pipe = assert(io.popen(
+    ("unset LD_PRELOAD; for i in 1 2 3 4; do %s; sleep 0.5; done"):format(asking)))
   for line in pipe:lines() do
     print(line)
   end
