@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define NS_PER_S UINT64_C(1000000000)
+#define BEGIN_PATIENCE_NS NS_PER_S
 
 /* The host's thread-local storage is part of it, and the sanitizers' frames are large. What is not
    touched costs addresses only. */
@@ -19,15 +20,21 @@ enum { STACK_BYTES = 2 << 20 };
 
 enum { NICE_MORE = 10 };
 
+static void note(struct rtm_thread *thread, bool *flag)
+{
+    pthread_mutex_lock(&thread->mutex);
+    *flag = true;
+    pthread_cond_signal(&thread->changed);
+    pthread_mutex_unlock(&thread->mutex);
+}
+
 static void *run_thread(void *argument)
 {
     struct rtm_thread *thread = argument;
     pthread_setname_np(pthread_self(), thread->name);
+    note(thread, &thread->has_begun);
     thread->run(thread->subject);
-    pthread_mutex_lock(&thread->mutex);
-    thread->has_ended = true;
-    pthread_cond_signal(&thread->changed);
-    pthread_mutex_unlock(&thread->mutex);
+    note(thread, &thread->has_ended);
     return NULL;
 }
 
@@ -56,13 +63,33 @@ static void init_condition(pthread_cond_t *condition)
     pthread_condattr_destroy(&attributes);
 }
 
+static struct timespec moment_after(uint64_t patience_ns)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t ns = (uint64_t)now.tv_nsec + patience_ns;
+    now.tv_sec += (time_t)(ns / NS_PER_S);
+    now.tv_nsec = (long)(ns % NS_PER_S);
+    return now;
+}
+
+static void wait_for_begin(struct rtm_thread *thread)
+{
+    struct timespec end = moment_after(BEGIN_PATIENCE_NS);
+    pthread_mutex_lock(&thread->mutex);
+    while (!thread->has_begun &&
+           pthread_cond_timedwait(&thread->changed, &thread->mutex, &end) == 0)
+        continue;
+    pthread_mutex_unlock(&thread->mutex);
+}
+
 bool rtm_thread_start(struct rtm_thread *thread, const char *name, void (*run)(void *subject),
                       void *subject, struct rtm_error *err)
 {
     sigset_t all, before;
     pthread_mutex_init(&thread->mutex, NULL);
     init_condition(&thread->changed);
-    thread->has_ended = false;
+    thread->has_begun = thread->has_ended = false;
     snprintf(thread->name, sizeof thread->name, "%s", name);
     thread->run = run;
     thread->subject = subject;
@@ -71,6 +98,8 @@ bool rtm_thread_start(struct rtm_thread *thread, const char *name, void (*run)(v
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int code = create(thread);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (code == 0)
+        wait_for_begin(thread);
     return code == 0 || rtm_error_set(err, "cannot start a thread: %s", strerror(code));
 }
 
@@ -96,16 +125,6 @@ bool rtm_thread_has_ended(struct rtm_thread *thread)
     bool has_ended = thread->has_ended;
     pthread_mutex_unlock(&thread->mutex);
     return has_ended;
-}
-
-static struct timespec moment_after(uint64_t patience_ns)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    uint64_t ns = (uint64_t)now.tv_nsec + patience_ns;
-    now.tv_sec += (time_t)(ns / NS_PER_S);
-    now.tv_nsec = (long)(ns % NS_PER_S);
-    return now;
 }
 
 bool rtm_thread_join(struct rtm_thread *thread, uint64_t patience_ns)

@@ -17,13 +17,15 @@ struct rtm_thread {
     pthread_t id;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    bool has_ended; /* under the mutex */
+    bool has_begun, has_ended; /* under the mutex */
     char name[RTM_THREAD_NAME_MAX];
     void (*run)(void *subject);
     void *subject;
 };
 
-/* Runs `run(subject)` on a new thread that blocks all signals and has 2 MiB of stack. */
+/* Runs `run(subject)` on a new thread that blocks all signals and has 2 MiB of stack. It has begun
+   when this returns, so that a fork which follows does not catch it while the C library sets it up.
+ */
 bool rtm_thread_start(struct rtm_thread *thread, const char *name, void (*run)(void *subject),
                       void *subject, struct rtm_error *err) RTM_MUST_USE;
 
