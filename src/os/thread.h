@@ -24,8 +24,8 @@ struct rtm_thread {
 };
 
 /* Runs `run(subject)` on a new thread that blocks all signals and has 2 MiB of stack. It has begun
-   when this returns, so that a fork which follows does not catch it while the C library sets it up.
- */
+   when this returns (unless that takes more than a second), so that a fork which follows does not
+   catch it while the C library sets it up. */
 bool rtm_thread_start(struct rtm_thread *thread, const char *name, void (*run)(void *subject),
                       void *subject, struct rtm_error *err) RTM_MUST_USE;
 
