@@ -128,9 +128,10 @@ static int profiles_page(lua_State *L)
         lua_rawgeti(L, -1, 1);
         lua_rawgeti(L, -2, 2);
         const char *name = lua_tostring(L, -2);
-        profiles[i] = (struct rtm_profile_row){.name = name,
-                                           .help = lua_tostring(L, -1),
-                                           .count = strcmp(name, "profile") ? count_seven : NULL};
+        profiles[i] =
+            (struct rtm_profile_row){.name = name,
+                                     .help = lua_tostring(L, -1),
+                                     .count = strcmp(name, "profile") ? count_seven : NULL};
         list[i] = &profiles[i];
     }
     rtm_buffer_init(&out, TEXT_MAX);
