@@ -64,16 +64,18 @@ local function ask_honestly(server, path, seconds)
   return seen
 end
 
--- For an answer; under a sanitizer we take longer, whoever asks.
-local MOST_SECONDS = run.under() and 10 or 1
+-- For an answer. The promise is a second, and is held to at night; there is room here for a machine
+-- that is busy with other things. Under a sanitizer we take longer, whoever asks.
+local MOST_SECONDS = run.under() and 10 or 3
+local MOST_SECONDS_AT_NIGHT = run.under() and 10 or 1
 
-local function check_figures(seen, memory)
+local function check_figures(seen, memory, most_seconds)
   local slowest = ("the slowest of %d answers took %.3f s, %.3f s of them with a CPU"):format(
     seen.answers,
     seen.slowest,
     seen.slowest_own
   )
-  assert.is_true(seen.slowest_own < MOST_SECONDS, slowest)
+  assert.is_true(seen.slowest_own < most_seconds, slowest)
   if not run.under() then
     local more = ("%.1f MiB more"):format((seen.memory - memory) / MIB)
     assert.is_true(seen.memory < memory + 16 * MIB, more)
@@ -97,7 +99,7 @@ local function check_ends(rows, kinds, waited)
   end
 end
 
-local function endure(seconds, kinds)
+local function endure(seconds, kinds, most_seconds)
   local server = start_server()
   for _ = 1, 3 do
     assert.is_true(#server:get("/metrics").body > 3 * MIB)
@@ -108,7 +110,7 @@ local function endure(seconds, kinds)
     return server:fds() > fds + 8
   end)
   assert.is_true(have_come, "the slow clients have not come")
-  check_figures(ask_honestly(server, "/metrics", seconds - 1), memory)
+  check_figures(ask_honestly(server, "/metrics", seconds - 1), memory, most_seconds)
   local rows, left = report_of(attack)
   check_ends(rows, kinds, server:waited() - waited)
   assert.are.equal(0, left, "connections are still open")
@@ -129,11 +131,11 @@ describe("64 slow clients", function()
     ["of all kinds"] = ALL_KINDS,
   }) do
     it(title .. " keep nobody waiting, and are gone in time", function()
-      endure(4, kinds)
+      endure(4, kinds, MOST_SECONDS)
     end)
   end
 
   it("of all kinds, for long, keep nobody waiting, and are gone in time #nightly", function()
-    endure(20, ALL_KINDS)
+    endure(20, ALL_KINDS, MOST_SECONDS_AT_NIGHT)
   end)
 end)

@@ -239,10 +239,11 @@ describe("a page of 100,000 series", function()
     assert.are.equal(50000, figures.counters)
     assert.are.equal(50000, figures.histograms)
     assert.is_true(figures.pages > 2)
-    -- The longest of all is the machine's, as beside a thread that only spins: whoever is taken off
-    -- the CPU waits.
-    assert.is_true(figures.read_p999_us < 1000, out)
-    assert.is_true(figures.read_max_us < 1e5 + 2 * figures.spun_max_us, out)
+    -- Whoever is taken off the CPU waits, also beside a thread that only spins: what is rare is the
+    -- machine's.
+    assert.is_true(figures.read_p99_us < 1e3 + 10 * figures.spun_p99_us, out)
+    assert.is_true(figures.read_p999_us < 1e4 + 10 * figures.spun_p999_us, out)
+    assert.is_true(figures.read_max_us < 1e6 + 10 * figures.spun_max_us, out)
   end)
 end)
 

@@ -257,7 +257,7 @@ touch over; wait
 exit $status]]):format(times), { timeout = 240 })
     assert.are.equal(0, result.code, result.err)
     local longest, requests = result.err:match("^stop took (%S+) s at most, (%d+) requests$")
-    assert.is_true(tonumber(longest) < (run.under() and 20 or 1), result.err)
+    assert.is_true(tonumber(longest) < (run.under() and 20 or 10), result.err)
     assert.is_true(tonumber(requests) > 0, result.err)
   end)
 
