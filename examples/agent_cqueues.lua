@@ -15,22 +15,7 @@ stuck on purpose: the server is silent then, the agent's page is not.
 The one line that your own program needs, before cqueues is loaded:
 
   require("rtmetrics.agent").start()]],
-  options = {
-    {
-      name = "listen", type = "string", default = "127.0.0.1:6060",
-      help = "where the agent listens",
-    },
-    {
-      name = "port", type = "number", default = 8080, min = 0, max = 65535, whole = true,
-      help = "the server's own port; 0 takes a free one",
-    },
-    {
-      name = "stuck-after", type = "number", default = 10, min = 0,
-      help = "get stuck after so many seconds; 0: never",
-    },
-    { name = "stuck-for", type = "number", default = 10, above = 0, help = "and for so many" },
-    { name = "seconds", type = "number", above = 0, help = "end by itself after so long" },
-  },
+  options = command.AGENT_SERVER_OPTIONS,
 })
 
 command.load_rtmetrics()

@@ -135,6 +135,24 @@ function M.load_rtmetrics()
   return rt
 end
 
+--- The options of an example that has a server on some loop, and an agent to look into it.
+M.AGENT_SERVER_OPTIONS = {
+  {
+    name = "listen", type = "string", default = "127.0.0.1:6060",
+    help = "where the agent listens",
+  },
+  {
+    name = "port", type = "number", default = 8080, min = 0, max = 65535, whole = true,
+    help = "the server's own port; 0 takes a free one",
+  },
+  {
+    name = "stuck-after", type = "number", default = 10, min = 0,
+    help = "get stuck after so many seconds; 0: never",
+  },
+  { name = "stuck-for", type = "number", default = 10, above = 0, help = "and for so many" },
+  { name = "seconds", type = "number", above = 0, help = "end by itself after so long" },
+}
+
 --- The command that fetches a page of a running agent: curl's, for a handle of agent.start.
 function M.curl(handle, page, words)
   local path = handle.address:match("^unix:(.*)$")
